@@ -1,0 +1,245 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "rewrite the files that tests compare with")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "sesame-open"
+
+// good is the least that must be set.
+func good(more ...string) []string {
+	return append([]string{
+		"RESTWATCH_CMS_URL=https://cms.example.com:28443",
+		"RESTWATCH_CMS_ACCESS_KEY=key/with+chars",
+		"RESTWATCH_CMS_SECRET_KEY=" + secret,
+		"RESTWATCH_VDNS=1:170,1:200-204,2:7",
+		"HOME=/nowhere",
+	}, more...)
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Load(good())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.VDNs) != 7 || c.VDNs[1] != (VDN{1, 200}) || c.VDNs[6] != (VDN{2, 7}) {
+		t.Errorf("VDNs: got %v", c.VDNs)
+	}
+	if c.Schedule.Every != 5*time.Second || c.CMSTimeout != 5*time.Second || c.CMSMaxInFlight != 32 || c.Retention != 90*24*time.Hour {
+		t.Errorf("got %+v", c)
+	}
+	if c.HTTPAddr != "127.0.0.1:8080" || c.NATSListen != "127.0.0.1:4222" || c.Stream != "REST" || c.SubjectPrefix != "rest.v1" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestEveryBadValueIsNamed(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, c := range []struct{ name, value, want string }{
+		{"CMS_URL", "cms.example.com", "want https://host:port"},
+		{"CMS_URL", "ftp://cms.example.com", "want https://host:port"},
+		{"CMS_URL", "https://" + secret + "@cms.example.com", "without a user"},
+		{"CMS_URL", "https://cms.example.com:0", "port"},
+		{"CMS_URL", "https://cms.example.com?a=b", "without a query"},
+		{"CMS_ACCESS_KEY", "", "not set"},
+		{"CMS_ACCESS_KEY", "a b", "want text"},
+		{"CMS_SECRET_KEY", "", "not set"},
+		{"CMS_SECRET_KEY_FILE", missing, "set together"},
+		{"CMS_CA_FILE", missing, "no such file"},
+		{"CMS_INSECURE_SKIP_VERIFY", "maybe", "want true or false"},
+		{"CMS_CTI", "3.7", "want auto, 3.6 or 3.8"},
+		{"CMS_PAGE_SIZE", "0", "want 1..100"},
+		{"CMS_PAGE_SIZE", "101", "want 1..100"},
+		{"CMS_PAGE_SIZE", "many", "want 1..100"},
+		{"CMS_TIMEOUT", "5", "want 100ms..9s"},
+		{"CMS_TIMEOUT", "10s", "want 100ms..9s"},
+		{"CMS_MAX_IN_FLIGHT", "0", "want 1..1024"},
+		{"CMS_RATE", "-1", "want 0 or more"},
+		{"CMS_RATE", "NaN", "want 0 or more"},
+		{"CMS_BEGIN_TIME", "us", "want auto, ms or s"},
+		{"VDNS", "", "not set"},
+		{"VDNS", "170", "want ccId:vdn"},
+		{"VDNS", "1:", "want ccId:vdn"},
+		{"VDNS", "1:0", "want a vdn of 1..5000"},
+		{"VDNS", "1:1-5001", "want a vdn of 1..5000"},
+		{"VDNS", "65536:1", "want a ccId of 1..65535"},
+		{"VDNS", "1:9-3", "smaller number first"},
+		{"VDNS", "1:1-9,1:5", "1:5: listed twice"},
+		{"SCHEDULE", "often", "want @every 5s or a cron expression"},
+		{"SCHEDULE", "@every 50ms", "100ms..24h"},
+		{"SCHEDULE", "@every", "want @every"},
+		{"SCHEDULE", "0 0 31 2 *", "no time matches"},
+		{"SCHEDULE", "CRON_TZ=Nowhere/City * * * * *", "Nowhere/City"},
+		{"SCHEDULE", "TZ=", "want @every 5s or a cron expression"},
+		{"VDN_SCHEDULES", "1:170", "want ccId:vdn=schedule"},
+		{"VDN_SCHEDULES", "1:9=@every 1s", "1:9: not among"},
+		{"VDN_SCHEDULES", "1:170=never", "cron expression"},
+		{"VDN_SCHEDULES", "1:170=@every 1s;1:170=@every 2s", "two schedules"},
+		{"GROUPS", "0", "want 1..1024"},
+		{"DIFF_GAP_LIMIT", "0s", "want duration above 0"},
+		{"DIFF_SLACK", "-1s", "want duration above 0"},
+		{"NATS_URL", "http://host", "want nats://host:port"},
+		{"NATS_URL", "nats://user:" + secret + "@host", "holds a user or password"},
+		{"NATS_CREDS_FILE", missing, "no such file"},
+		{"NATS_PASSWORD", secret, "want both"},
+		{"NATS_CERT_FILE", missing, "want it together"},
+		{"NATS_LISTEN", "4222", "want host:port"},
+		{"STREAM", "A.B", "want letters"},
+		{"SUBJECT_PREFIX", "rest.>", "want subject without wildcards"},
+		{"REPLICAS", "6", "want 1..5"},
+		{"REPLICAS", "3", "embedded server has no cluster"},
+		{"RETENTION", "1m", "want 1h or more"},
+		{"HEARTBEAT", "0s", "want 1s..1h"},
+		{"HTTP_ADDR", "8080", "want host:port or none"},
+		{"LOG_LEVEL", "loud", "want debug, info, warn or error"},
+		{"LOG_FORMAT", "xml", "want text or json"},
+		{"CMS_PASSWORD", secret, "no such setting; did you mean RESTWATCH_NATS_PASSWORD?"},
+		{"SCHEDUL", "@every 5s", "no such setting; did you mean RESTWATCH_SCHEDULE?"},
+	} {
+		_, err := Load(good("RESTWATCH_" + c.name + "=" + c.value))
+		if err == nil {
+			t.Errorf("%s=%q: accepted", c.name, c.value)
+			continue
+		}
+		if !strings.Contains(err.Error(), "RESTWATCH_"+c.name) && c.name != "NATS_PASSWORD" || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s=%q: got %q, want it to name the variable and say %q", c.name, c.value, err, c.want)
+		}
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: the error tells the secret: %q", c.name, err)
+		}
+	}
+}
+
+func TestAllFaultsAtOnceALineEach(t *testing.T) {
+	_, err := Load([]string{"RESTWATCH_VDNS=x", "RESTWATCH_CMS_PAGE_SIZE=0", "RESTWATCH_LOG_LEVEL=loud", "RESTWATCH_NONSENSE=1"})
+	lines := strings.Split(err.Error(), "\n")
+	for _, name := range []string{"CMS_URL", "CMS_ACCESS_KEY", "CMS_SECRET_KEY", "CMS_PAGE_SIZE", "VDNS", "LOG_LEVEL", "NONSENSE"} {
+		n := 0
+		for _, l := range lines {
+			if strings.HasPrefix(l, "RESTWATCH_"+name+":") {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: %d lines, want 1, in:\n%v", name, n, err)
+		}
+	}
+	if len(lines) != 7 {
+		t.Errorf("got %d lines, want 7:\n%v", len(lines), err)
+	}
+}
+
+func TestSecretFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "key")
+	if err := os.WriteFile(file, []byte(secret+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(good("RESTWATCH_CMS_SECRET_KEY=", "RESTWATCH_CMS_SECRET_KEY_FILE="+file))
+	if err != nil || string(c.CMSSecretKey) != secret {
+		t.Errorf("from a file: got %q, %v", string(c.CMSSecretKey), err)
+	}
+	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(good("RESTWATCH_CMS_SECRET_KEY=", "RESTWATCH_CMS_SECRET_KEY_FILE="+file))
+	if err == nil || !strings.Contains(err.Error(), "RESTWATCH_CMS_SECRET_KEY_FILE") || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("from an empty file: got %v", err)
+	}
+}
+
+func TestNoSecretIsEverPrinted(t *testing.T) {
+	c, err := Load(good("RESTWATCH_NATS_URL=nats://127.0.0.1", "RESTWATCH_NATS_USER=service", "RESTWATCH_NATS_PASSWORD="+secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("settings", "config", c)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("settings", "config", c)
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{fmt.Sprint(c), fmt.Sprintf("%+v %#v", c, c), fmt.Sprintf("%q %x %d %#v", c.CMSSecretKey, c.CMSSecretKey, c.CMSSecretKey, c.CMSSecretKey), string(asJSON), log.String()} {
+		if strings.Contains(s, secret) || strings.Contains(s, fmt.Sprintf("%x", secret)) {
+			t.Errorf("tells the secret: %s", s)
+		}
+	}
+	if !strings.Contains(log.String(), "nats_user=service") || strings.Contains(log.String(), "log_format") {
+		t.Errorf("the log should list what is set: %s", log.String())
+	}
+}
+
+func TestBusNeedsNoUpstream(t *testing.T) {
+	c, err := Bus([]string{"RESTWATCH_NATS_URL=nats://127.0.0.1:4333", "RESTWATCH_VDNS=nonsense"})
+	if err != nil || c.NATSURL != "nats://127.0.0.1:4333" || c.Stream != "REST" {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+func FuzzVDNs(f *testing.F) {
+	for _, s := range []string{"1:170,1:200-204,2:7", "1:1-5000", "65535:5000", "1:9-3", ":", "1:-1", ",", "1:1-9999999999999999999"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var list VDNs
+		if list.UnmarshalText([]byte(s)) != nil {
+			return
+		}
+		for i, v := range list {
+			if v.CC < 1 || v.CC > 65535 || v.ID < 1 || v.ID > 5000 {
+				t.Errorf("%q: %v is out of range", s, v)
+			}
+			if i > 0 && !(list[i-1].CC < v.CC || list[i-1].CC == v.CC && list[i-1].ID < v.ID) {
+				t.Errorf("%q: %v after %v", s, v, list[i-1])
+			}
+		}
+	})
+}
+
+// The page of settings is made from the struct, so that it cannot say anything
+// else than the program does.
+func TestSettingsPage(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Settings\n\nAll settings are environment variables. Faults are reported all at once, by name, and no secret is ever printed.\n" +
+		"A variable with the prefix `RESTWATCH_` that is not in this table is an error: a misspelt name must not go unnoticed.\n\n" +
+		"| variable | default | accepted | meaning |\n|---|---|---|---|\n")
+	for _, s := range Settings() {
+		if s.Form == "" || s.Help == "" {
+			t.Errorf("%s: no form or help", s.Name)
+		}
+		byDefault := ""
+		if s.Default != "" {
+			byDefault = "`" + s.Default + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name, byDefault, strings.ReplaceAll(s.Form, "|", `\|`), s.Help)
+	}
+	page := filepath.Join("..", "docs", "settings.md")
+	if *update {
+		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != b.String() {
+		t.Errorf("%s is not up to date: go test ./config -run TestSettingsPage -update", page)
+	}
+}
