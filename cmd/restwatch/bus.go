@@ -1,0 +1,88 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/nats-io/nats.go"
+
+	"restwatch/config"
+	"restwatch/publisher"
+	"restwatch/publisher/embedded"
+)
+
+// connection to NATS, wherever the server is.
+type connection struct {
+	*nats.Conn
+	url  string // for subscribers
+	stop func() // of the embedded server
+}
+
+// close undoes all that connectBus did.
+func (c connection) close() {
+	c.Close()
+	c.stop()
+}
+
+// connectBus connects to NATS: to the embedded server, which it starts, if the
+// settings name no other.
+func connectBus(ctx context.Context, cfg config.Config, instance string, log *slog.Logger) (connection, error) {
+	opts := natsOptions(cfg, instance, log)
+	c := connection{url: cfg.NATSURL, stop: func() {}}
+	if cfg.NATSURL == "" {
+		server, err := embedded.Start(ctx, embedded.Options{
+			Dir: cfg.StoreDir, Listen: string(cfg.NATSListen), SyncAlways: true,
+			Stream: cfg.Stream, Prefix: cfg.SubjectPrefix, Log: log,
+		})
+		if err != nil {
+			return c, fmt.Errorf("start embedded NATS: %w", err)
+		}
+		log.Info("embedded NATS started", "subscribers", server.URL(), "store", server.Dir())
+		opts.InProcess = server.InProcess()
+		c.url, c.stop = server.URL(), server.Shutdown
+	}
+	nc, err := publisher.Connect(ctx, opts)
+	if err != nil {
+		c.stop()
+		return c, err
+	}
+	c.Conn = nc
+	return c, nil
+}
+
+func natsOptions(cfg config.Config, instance string, log *slog.Logger) publisher.ConnectOptions {
+	return publisher.ConnectOptions{
+		URLs: cfg.NATSURL, Instance: instance,
+		CredsFile: cfg.NATSCredsFile, NKeyFile: cfg.NATSNKeyFile,
+		User: cfg.NATSUser, Password: string(cfg.NATSPassword),
+		CAFile: cfg.NATSCAFile, CertFile: cfg.NATSCertFile, KeyFile: cfg.NATSKeyFile,
+		Log: log,
+	}
+}
+
+// connectReader connects a command that reads the bus: to the URL given, else
+// where the settings say that serve is or publishes to.
+func connectReader(ctx context.Context, std stdio, url string) (*nats.Conn, config.Config, error) {
+	cfg, err := config.Bus(std.env)
+	if err != nil {
+		return nil, cfg, err
+	}
+	cfg.NATSURL = cmp.Or(url, cfg.NATSURL, "nats://"+reachable(string(cfg.NATSListen)))
+	nc, err := publisher.Connect(ctx, natsOptions(cfg, "reader", nil))
+	return nc, cfg, err
+}
+
+// reachable makes an address to listen at one to connect to.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

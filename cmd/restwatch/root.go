@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func newRoot(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "restwatch",
+		Short: "Publish every change of a contact centre's agent rests to NATS",
+		Long: `restwatch polls Huawei CC-CMS for the rests ("breaks") of all agents, infers what
+changed since the poll before, and publishes every change to NATS JetStream.
+
+To see it work, with nothing to set up:
+
+  restwatch demo`,
+		Args:          usage(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (%s --help tells more)", err, cmd.CommandPath())}
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newServe(std),
+		newDemo(std),
+		newSim(std),
+		newCheck(std),
+		newTail(std),
+		newSnapshot(std),
+		newDiff(std),
+		newVersion(),
+	)
+	return root
+}
+
+// usage makes the errors of an argument check usage errors.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w (%s --help tells more)", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,154 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"restwatch/poller/cms"
+)
+
+// How long calls stop after the upstream refused the credentials. Repeated bad
+// signatures lock the caller's address, so every further call does harm.
+const (
+	firstRefusedPause = time.Minute
+	maxRefusedPause   = 15 * time.Minute
+	lockedPause       = 10 * time.Minute
+)
+
+// errPaused is returned for a call that the gate did not let through.
+var errPaused = errors.New("calls are paused")
+
+// gate lets calls through while the credentials are known to be good. Before
+// the first answer, and after a pause, it lets one call through as a probe and
+// makes the others wait for its outcome; after a 401 or 403 it lets none through
+// until the pause is over. All VDNs share it, as they share the credentials.
+type gate struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	proven  bool
+	probe   *probe // the probe call on its way, or nil
+	until   time.Time
+	reason  *cms.Error
+	refused int // 401s in a row
+}
+
+type probe struct {
+	done chan struct{}
+	err  error // set before done is closed; nil if the credentials are good
+}
+
+// pass is a call that the gate let through; exactly one of its leave methods
+// must be called.
+type pass struct {
+	gate  *gate
+	probe *probe
+}
+
+// enter waits until a call may be made. It returns errPaused while calls are
+// paused, the probe's own error if that told nothing about the credentials (the
+// upstream is out of reach, so this call need not be tried), and ctx's error.
+func (g *gate) enter(ctx context.Context) (pass, error) {
+	for {
+		g.mu.Lock()
+		switch {
+		case g.now().Before(g.until):
+			g.mu.Unlock()
+			return pass{}, errPaused
+		case g.proven:
+			g.mu.Unlock()
+			return pass{gate: g}, nil
+		case g.probe == nil:
+			g.probe = &probe{done: make(chan struct{})}
+			p := pass{gate: g, probe: g.probe}
+			g.mu.Unlock()
+			return p, nil
+		}
+		probe := g.probe
+		g.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return pass{}, ctx.Err()
+		case <-probe.done:
+			if probe.err != nil {
+				return pass{}, probe.err
+			}
+		}
+	}
+}
+
+// leave reports a call's outcome. It returns true if the call started a pause
+// or proved the credentials anew: the others have to be told.
+func (p pass) leave(err error) (turned bool) {
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var e *cms.Error
+	errors.As(err, &e)
+	verdict := err // what the callers that wait for a probe are told
+	switch {
+	case e != nil && (e.Category == cms.Refused || e.Category == cms.Locked):
+		// Calls that were under way together are refused together: one step.
+		turned = !g.now().Before(g.until)
+		if turned {
+			g.pause(e)
+		}
+		verdict = errPaused
+	case g.now().Before(g.until):
+		// An answer to a call from before the pause says nothing about now.
+	case err == nil || e != nil && answered(e):
+		// Any other answer shows that the signature was taken.
+		turned = !g.proven
+		g.proven, g.refused, g.reason = true, 0, nil
+		verdict = nil
+	}
+	if p.probe != nil {
+		p.probe.err = verdict
+		close(p.probe.done)
+		g.probe = nil
+	}
+	return turned
+}
+
+// pause starts a pause; the caller holds mu.
+func (g *gate) pause(e *cms.Error) {
+	wait := lockedPause
+	if e.Category == cms.Refused {
+		wait = min(firstRefusedPause<<min(g.refused, 10), maxRefusedPause)
+		g.refused++
+	}
+	g.proven, g.reason = false, e
+	g.until = g.now().Add(wait)
+}
+
+// hold starts or prolongs a pause that another replica ran into.
+func (g *gate) hold(until time.Time, reason *cms.Error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if until.After(g.until) && until.After(g.now()) {
+		g.proven, g.until, g.reason = false, until, reason
+	}
+}
+
+// paused returns when the pause ends and why it began; zero when calls may be
+// made.
+func (g *gate) paused() (until time.Time, reason *cms.Error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.now().Before(g.until) {
+		return time.Time{}, nil
+	}
+	return g.until, g.reason
+}
+
+// answered reports whether a failed call reached CC-CMS, or what stands before
+// it, and was not refused there.
+func answered(e *cms.Error) bool {
+	switch e.Category {
+	case cms.Timeout, cms.Network, cms.Canceled:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,134 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"restwatch/poller/cms"
+)
+
+var (
+	refused = &cms.Error{Category: cms.Refused, Message: "signature refused"}
+	locked  = &cms.Error{Category: cms.Locked, Message: "address locked"}
+	timeout = &cms.Error{Category: cms.Timeout, Message: "no reply"}
+)
+
+// try makes one call through the gate with this outcome.
+func try(g *gate, outcome error) error {
+	p, err := g.enter(context.Background())
+	if err != nil {
+		return err
+	}
+	p.leave(outcome)
+	return outcome
+}
+
+func TestGateLetsOneCallThroughUntilOneWasAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name    string
+			outcome error
+			calls   int // that 10 callers make
+		}{
+			{"answered", nil, 10},
+			{"rejected by code", &cms.Error{Category: cms.Rejected}, 10},
+			{"refused", refused, 1},
+			{"out of reach", timeout, 1},
+		} {
+			g := &gate{now: time.Now}
+			calls := 0
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			for range 10 {
+				wg.Go(func() {
+					p, err := g.enter(t.Context())
+					if err != nil {
+						return
+					}
+					mu.Lock()
+					calls++
+					mu.Unlock()
+					time.Sleep(time.Second) // the call, on the bubble's clock
+					p.leave(c.outcome)
+				})
+			}
+			wg.Wait()
+			if calls != c.calls {
+				t.Errorf("%s: %d of 10 callers called, want %d", c.name, calls, c.calls)
+			}
+		}
+	})
+}
+
+func TestGatePausesLongerEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{now: time.Now}
+		for _, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
+			if err := try(g, refused); err != refused {
+				t.Fatalf("probe: got %v, want to be let through", err)
+			}
+			until, reason := g.paused()
+			if got := time.Until(until); got != want*time.Minute || reason != refused {
+				t.Fatalf("pause: got %v for %v, want %vm", got, reason, int(want))
+			}
+			if err := try(g, nil); !errors.Is(err, errPaused) {
+				t.Fatalf("during the pause: got %v, want it paused", err)
+			}
+			time.Sleep(want * time.Minute)
+		}
+		if err := try(g, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := try(g, refused); err != refused {
+			t.Fatal(err)
+		}
+		if until, _ := g.paused(); time.Until(until) != time.Minute {
+			t.Errorf("pause after a success: got %v, want 1m again", time.Until(until))
+		}
+	})
+}
+
+func TestGateLockedPausesTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{now: time.Now}
+		try(g, nil)
+		try(g, locked)
+		if until, _ := g.paused(); time.Until(until) != 10*time.Minute {
+			t.Errorf("pause: got %v, want 10m", time.Until(until))
+		}
+	})
+}
+
+// Calls that were under way when the credentials were withdrawn come back
+// refused one after the other: that is one refusal, not many.
+func TestGateCountsRefusalsOfOneMomentOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{now: time.Now}
+		try(g, nil)
+		var passes []pass
+		for range 8 {
+			p, err := g.enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			passes = append(passes, p)
+		}
+		turns := 0
+		for _, p := range passes[:7] {
+			if p.leave(refused) {
+				turns++
+			}
+		}
+		passes[7].leave(nil) // answered before the withdrawal
+		if until, _ := g.paused(); turns != 1 || time.Until(until) != time.Minute {
+			t.Errorf("got %d pauses, the last of %v; want one of 1m", turns, time.Until(until))
+		}
+		if err := try(g, nil); !errors.Is(err, errPaused) {
+			t.Errorf("a late success opened the gate: %v", err)
+		}
+	})
+}

@@ -1,0 +1,235 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"restwatch/diff"
+	"restwatch/poller/cms"
+	"restwatch/poller/tick"
+)
+
+// commitTries bounds how often one observation is compared again because
+// somebody else's commit came between.
+const commitTries = 3
+
+// poll reads one VDN and has what changed committed.
+func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick) {
+	if !w.polling.TryLock() {
+		// This tick was given out again while its first run still lasts.
+		p.metrics.poll("overlap", 0)
+		return
+	}
+	defer w.polling.Unlock()
+
+	begun := time.Now()
+	pass, err := p.gate.enter(ctx)
+	if errors.Is(err, errPaused) {
+		p.metrics.poll("paused", 0)
+		return
+	}
+	var reading cms.Reading
+	if err == nil {
+		reading, err = p.opt.Upstream.Read(ctx, w.vdn, w.known(p.opt.Queue.Now()))
+		if pass.leave(err) {
+			p.turned(ctx)
+		}
+		if err == nil {
+			if err := p.opt.Queue.Proven(ctx); err != nil {
+				p.log.Warn("probation not ended", "error", err)
+			}
+		}
+	}
+	if err != nil {
+		p.fail(ctx, w, asError(err), time.Since(begun))
+		return
+	}
+	outcome, err := p.take(ctx, w, t, reading)
+	if err != nil {
+		// The upstream is well and the bus is not. The head is read again at
+		// the next poll, which finds whatever this one could not commit.
+		outcome = "uncommitted"
+		p.log.Error("poll not committed", "vdn", w.vdn, "error", err)
+	}
+	p.metrics.poll(outcome, time.Since(begun))
+}
+
+// take compares a reading with the head and commits what changed.
+func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Reading) (outcome string, err error) {
+	at := p.opt.Queue.At(reading.Received)
+	detectedBy := w.detectedBy(at)
+	var errs []error
+	for try := range commitTries {
+		head, seq, err := p.opt.Store.Head(ctx, w.vdn)
+		if err != nil {
+			return "", fmt.Errorf("read head: %w", err)
+		}
+		obs := observe(w.vdn, t, reading, max(at, head.ObservedAt+1), detectedBy)
+		if try == 0 {
+			if err := p.welcome(ctx, w, &obs, &head); err != nil {
+				return "", err
+			}
+		}
+		if reading.Same && w.replyHead == seq && obs.At < w.quietUntil {
+			p.opt.Store.Keep(w.vdn, seq, head.Touched(obs.At, obs.Order))
+			return "same", nil
+		}
+		r := diff.Compare(&head, &obs, p.opt.Diff)
+		if r.Commit {
+			if seq, err = p.opt.Store.Commit(ctx, seq, &head, r); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			w.committed(&r.Snapshot)
+		} else {
+			p.opt.Store.Keep(w.vdn, seq, r.Snapshot)
+		}
+		w.reply, w.replyHead, w.quietUntil = reading.Fingerprint, seq, r.QuietUntil
+		switch {
+		case r.Snapshot.Quality == diff.Inconsistent:
+			return "inconsistent", nil
+		case r.Commit:
+			return "changed", nil
+		}
+		return "unchanged", nil
+	}
+	return "", errors.Join(errs...)
+}
+
+func observe(vdn diff.VDN, t tick.Tick, r cms.Reading, at diff.Time, detectedBy string) diff.Observation {
+	return diff.Observation{
+		VDN: vdn, At: at, Order: t.Order, DetectedBy: detectedBy,
+		Counts: r.Counts, Rows: r.Rows, Torn: r.Torn,
+	}
+}
+
+// known is the reply whose repetition needs no decoding at this time: none, if
+// the same reply might mean something new by then.
+func (w *watch) known(now diff.Time) cms.Fingerprint {
+	if now.Add(time.Second) >= w.quietUntil {
+		return cms.Fingerprint{}
+	}
+	return w.reply
+}
+
+// welcome notes a good poll, and publishes the feed's recovery before the
+// events that it may have found.
+func (p *Poller) welcome(ctx context.Context, w *watch, obs *diff.Observation, head *diff.Snapshot) error {
+	p.rejoin(w)
+	if !w.good(obs.At, obs.DetectedBy, head) {
+		return nil
+	}
+	p.log.Info("feed ok", "vdn", w.vdn)
+	return p.publish(ctx, []*watch{w}, false)
+}
+
+// fail notes a failed poll: nobody's rest ends by it.
+func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.Duration) {
+	p.metrics.poll(string(err.Category), took)
+	if err.Category == cms.Canceled {
+		return // we stopped, the upstream did not fail
+	}
+	if until, _ := p.gate.paused(); !until.IsZero() {
+		return // told for all VDNs at once, by turned
+	}
+	p.separate(ctx, w)
+	status, changed, wait := w.failed(p.opt.Queue.Now(), time.Now(), err)
+	p.log.Warn("poll failed", "vdn", w.vdn, "category", err.Category, "error", err, "feed", status, "retry", wait)
+	if changed {
+		p.publish(ctx, []*watch{w}, false)
+	}
+}
+
+// turned tells the other replicas and the subscribers that calls have stopped.
+func (p *Poller) turned(ctx context.Context) {
+	until, reason := p.gate.paused()
+	if until.IsZero() {
+		return
+	}
+	p.log.Error("calls stopped: the upstream refuses the credentials", "category", reason.Category, "until", until, "error", reason)
+	if err := p.opt.Queue.Pause(ctx, until); err != nil {
+		p.log.Error("ticks not paused", "error", err)
+	}
+	at := p.opt.Queue.Now()
+	var changed []*watch
+	for _, w := range p.watches {
+		p.rejoin(w)
+		if w.paused(at, reason) {
+			changed = append(changed, w)
+		}
+	}
+	p.publish(ctx, changed, false)
+}
+
+// heartbeats repeats every feed's status, finds those that went down while no
+// poll ended, and keeps clock and heads true. It returns when ctx is done.
+func (p *Poller) heartbeats(ctx context.Context) {
+	check := time.NewTicker(min(p.opt.Heartbeat, time.Second))
+	defer check.Stop()
+	synced := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-check.C:
+			p.check(ctx, now)
+			if now.Sub(synced) >= p.opt.Heartbeat {
+				synced = now
+				p.sync(ctx)
+			}
+		}
+	}
+}
+
+// check publishes the feeds that went down, and those that were not heard of
+// for a heartbeat.
+func (p *Poller) check(ctx context.Context, now time.Time) {
+	at := p.opt.Queue.Now()
+	var changed, due []*watch
+	for _, w := range p.watches {
+		switch down, silent := w.check(at, now, p.opt.Heartbeat); {
+		case down:
+			changed = append(changed, w)
+		case silent:
+			due = append(due, w)
+		}
+	}
+	p.publish(ctx, changed, false)
+	p.publish(ctx, due, true)
+}
+
+// sync renews what may have drifted: the bus's clock, and the heads that other
+// replicas may have moved.
+func (p *Poller) sync(ctx context.Context) {
+	if err := p.opt.Queue.Sync(ctx); err != nil && ctx.Err() == nil {
+		p.log.Warn("bus clock not read", "error", err)
+	}
+	if err := p.opt.Store.Recheck(ctx, vdnsOf(p.watches)); err != nil && ctx.Err() == nil {
+		p.log.Warn("heads not checked", "error", err)
+	}
+}
+
+// publish tells subscribers the status of these VDNs. What could not be told
+// is told by the next heartbeat.
+func (p *Poller) publish(ctx context.Context, watches []*watch, heartbeat bool) error {
+	if len(watches) == 0 {
+		return nil
+	}
+	feeds := make([]diff.Feed, len(watches))
+	for i, w := range watches {
+		feeds[i] = w.message()
+	}
+	if err := p.opt.Store.PublishFeeds(ctx, feeds, heartbeat); err != nil {
+		if ctx.Err() == nil {
+			p.log.Warn("feed not published", "feeds", len(feeds), "error", err)
+		}
+		return fmt.Errorf("publish feed: %w", err)
+	}
+	now := time.Now()
+	for _, w := range watches {
+		w.sent(now)
+	}
+	return nil
+}

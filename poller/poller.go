@@ -1,0 +1,256 @@
+// Package poller asks CC-CMS for the rest information of every VDN, on
+// schedule, and has each change committed.
+//
+// Every replica runs the same schedule and offers the same ticks to a work
+// queue; whichever replica is given a tick polls the VDNs of its group:
+//
+//	cron -> tick -> read -> compare -> commit
+//
+// A poll is one plain call chain. What it is compared with comes from the
+// store, which is the only state; the order of observations and the time come
+// from the bus, never from this machine's clock. That only one replica polls a
+// VDN at a time saves calls; that a change is published once is guaranteed by
+// the fenced commit alone.
+//
+// A poll that fails, or is never made, ends nobody's rest: it shows in the
+// VDN's feed, and the next good poll tells what changed meanwhile.
+package poller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/robfig/cron/v3"
+
+	"restwatch/diff"
+	"restwatch/poller/cms"
+	"restwatch/poller/tick"
+)
+
+// Upstream reads one VDN's rest information. A Fingerprint of the last reading
+// lets it skip the decoding of an identical reply.
+type Upstream interface {
+	Read(ctx context.Context, vdn diff.VDN, last cms.Fingerprint) (cms.Reading, error)
+}
+
+// Store keeps the snapshots that polls are compared with.
+type Store interface {
+	// Head returns a VDN's newest snapshot and its stream sequence, both zero
+	// if there is none yet.
+	Head(ctx context.Context, vdn diff.VDN) (diff.Snapshot, uint64, error)
+	// Keep remembers times that moved without a commit, while seq is the head.
+	Keep(vdn diff.VDN, seq uint64, s diff.Snapshot)
+	// Commit stores a result, all or nothing, if seq still is the head, and
+	// returns the new head. After an error Head reads the truth again.
+	Commit(ctx context.Context, seq uint64, prev *diff.Snapshot, r diff.Result) (uint64, error)
+	// Recheck makes sure that the heads are still the newest.
+	Recheck(ctx context.Context, vdns []diff.VDN) error
+	// PublishFeeds tells subscribers how far feeds can be relied on; a heartbeat
+	// repeats what they were told before.
+	PublishFeeds(ctx context.Context, feeds []diff.Feed, heartbeat bool) error
+}
+
+// Options of a Poller. All but Metrics are required.
+type Options struct {
+	Upstream Upstream
+	Store    Store
+	Queue    *tick.Queue
+	Targets  []Target
+	// GroupsPerSchedule is the most groups that VDNs of one schedule form.
+	GroupsPerSchedule int
+	Heartbeat         time.Duration
+	Diff              diff.Options
+	Log               *slog.Logger
+	Metrics           prometheus.Registerer // nil: none
+}
+
+// Poller polls VDNs until it is stopped.
+type Poller struct {
+	opt     Options
+	log     *slog.Logger
+	gate    gate
+	metrics *metrics
+	cron    *cron.Cron
+	groups  map[string]*group // by tick name, constant after New
+	watches []*watch          // all, ordered by VDN
+}
+
+// New plans the groups. It starts nothing.
+func New(opt Options) *Poller {
+	p := &Poller{
+		opt:    opt,
+		log:    opt.Log,
+		gate:   gate{now: time.Now},
+		cron:   cron.New(cron.WithLogger(cronLogger{opt.Log})),
+		groups: map[string]*group{},
+	}
+	for _, g := range plan(opt.Targets, opt.GroupsPerSchedule) {
+		p.groups[g.name] = g
+		for _, w := range g.watches {
+			p.watches = append(p.watches, w)
+			p.groups[aloneName(w.vdn)] = &group{name: aloneName(w.vdn), schedule: g.schedule, watches: []*watch{w}}
+		}
+	}
+	p.metrics = newMetrics(opt.Metrics, p)
+	return p
+}
+
+// aloneName is the group of a VDN that left its own.
+func aloneName(v diff.VDN) string { return fmt.Sprintf("vdn-%d-%d", v.CC, v.ID) }
+
+// Run polls until ctx is done, then lets running polls end, tells subscribers
+// that the feeds stop, and returns. The first poll of every VDN is made at once.
+// It returns an error only if the work queue cannot be used.
+func (p *Poller) Run(ctx context.Context) error {
+	started := p.opt.Queue.Now()
+	for _, w := range p.watches {
+		w.started = started
+	}
+	now := time.Now()
+	for _, g := range p.groups {
+		if isAlone(g) {
+			continue
+		}
+		p.cron.Schedule(g.schedule, cron.FuncJob(func() { p.offer(ctx, g, time.Now()) }))
+		p.offer(ctx, g, now)
+	}
+	p.cron.Start()
+
+	// Running polls may end in peace: they are bounded by the call's time-out.
+	polls := context.WithoutCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { p.heartbeats(ctx) })
+	err := p.opt.Queue.Run(ctx, func(_ context.Context, t tick.Tick) error { return p.handle(polls, t) })
+	<-p.cron.Stop().Done()
+	wg.Wait()
+	p.stop(polls)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("take ticks: %w", err)
+	}
+	return nil
+}
+
+func isAlone(g *group) bool { return len(g.watches) == 1 && g.name == aloneName(g.watches[0].vdn) }
+
+// offer puts a group's tick for the current slot into the queue.
+func (p *Poller) offer(ctx context.Context, g *group, now time.Time) {
+	if err := p.opt.Queue.Offer(ctx, g.name, g.schedule.Slot(now)); err != nil && ctx.Err() == nil {
+		p.metrics.slotsLost.Inc()
+		p.log.Warn("slot skipped: the tick cannot be offered", "group", g.name, "error", err)
+	}
+}
+
+// handle polls the VDNs of a tick's group side by side, and returns when all
+// are done. The error says that the tick is somebody else's.
+func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
+	g := p.groups[t.Group]
+	if g == nil {
+		return fmt.Errorf("group %q: not in the settings of this replica", t.Group)
+	}
+	now := time.Now()
+	var due []*watch
+	for _, w := range g.watches {
+		if w.alone() == isAlone(g) && w.due(now) {
+			due = append(due, w)
+		}
+	}
+	if t.Redelivered {
+		if err := p.opt.Store.Recheck(ctx, vdnsOf(due)); err != nil {
+			return fmt.Errorf("recheck heads: %w", err)
+		}
+	}
+	var wg sync.WaitGroup
+	for _, w := range due[min(1, len(due)):] {
+		wg.Go(func() { p.poll(ctx, w, t) })
+	}
+	if len(due) > 0 {
+		p.poll(ctx, due[0], t)
+	}
+	wg.Wait()
+	return nil
+}
+
+func vdnsOf(watches []*watch) []diff.VDN {
+	vdns := make([]diff.VDN, len(watches))
+	for i, w := range watches {
+		vdns[i] = w.vdn
+	}
+	return vdns
+}
+
+// separate gives a failing VDN ticks of its own, on its group's schedule.
+func (p *Poller) separate(ctx context.Context, w *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.retry != 0 {
+		return
+	}
+	own := p.groups[aloneName(w.vdn)]
+	w.retry = p.cron.Schedule(own.schedule, cron.FuncJob(func() {
+		if now := time.Now(); w.due(now) {
+			p.offer(ctx, own, now)
+		}
+	}))
+}
+
+// rejoin takes a VDN that is well again back into its group.
+func (p *Poller) rejoin(w *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.retry != 0 {
+		p.cron.Remove(w.retry)
+		w.retry = 0
+	}
+}
+
+// stop tells every feed that nobody watches it any more.
+func (p *Poller) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	at := p.opt.Queue.Now()
+	for _, w := range p.watches {
+		w.stopping(at)
+	}
+	p.publish(ctx, p.watches, false)
+}
+
+// Ready returns nil once every VDN has been polled, well or not; else what is
+// missing. A pause is not a reason to be unready: it is told apart by Paused.
+func (p *Poller) Ready() error {
+	if until, _ := p.gate.paused(); !until.IsZero() {
+		return nil
+	}
+	waiting := 0
+	for _, w := range p.watches {
+		w.mu.Lock()
+		if !w.polled && w.failures == 0 {
+			waiting++
+		}
+		w.mu.Unlock()
+	}
+	if waiting > 0 {
+		return fmt.Errorf("%d of %d VDNs not polled yet", waiting, len(p.watches))
+	}
+	return nil
+}
+
+// Paused returns until when calls are stopped and why, or the zero time.
+func (p *Poller) Paused() (until time.Time, reason string) {
+	until, err := p.gate.paused()
+	if until.IsZero() || err == nil {
+		return until, ""
+	}
+	return until, err.Error()
+}
+
+// cronLogger lets only errors of cron through: its info lines are one per tick.
+type cronLogger struct{ log *slog.Logger }
+
+func (l cronLogger) Info(string, ...any) {}
+func (l cronLogger) Error(err error, msg string, kv ...any) {
+	l.log.Error("cron: "+msg, append(kv, "error", err)...)
+}

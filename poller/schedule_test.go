@@ -1,0 +1,58 @@
+package poller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/robfig/cron/v3"
+	"pgregory.net/rapid"
+)
+
+var parser = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+
+func expression(t testing.TB, spec string) Schedule {
+	t.Helper()
+	s, err := parser.Parse(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Schedule{Cron: s}
+}
+
+// Replicas start at different times and must name the same slots.
+func TestSlotsAreAlignedWhateverTheStart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		every := time.Duration(rapid.Int64Range(1, 100_000).Draw(t, "every ms")) * time.Millisecond
+		s := phased{Schedule{Every: every}, time.Duration(rapid.Int64Range(0, int64(every)-1).Draw(t, "phase"))}
+		now := time.Unix(0, rapid.Int64Range(0, 4e18).Draw(t, "now"))
+		slot, next := s.Slot(now), s.Next(now)
+		if slot.After(now) || !next.After(now) || next.Sub(slot) != every {
+			t.Fatalf("at %v: slot %v, next %v, every %v", now, slot, next, every)
+		}
+		if got := (slot.UnixNano() - int64(s.phase)) % int64(every); got != 0 {
+			t.Fatalf("slot %v is %dns off the epoch", slot, got)
+		}
+		if got := s.Slot(next); !got.Equal(next) {
+			t.Fatalf("slot of %v is %v", next, got)
+		}
+	})
+}
+
+func TestCronExpressionKeepsItsZoneAndPhase(t *testing.T) {
+	s := phased{expression(t, "CRON_TZ=Asia/Shanghai 0 */10 8-20 * * *"), 250 * time.Millisecond}
+	evening := time.Date(2026, 3, 1, 12, 50, 1, 0, time.UTC) // 20:50:01 in Shanghai
+	next := s.Next(evening)
+	if want := time.Date(2026, 3, 2, 0, 0, 0, 250e6, time.UTC); !next.Equal(want) {
+		t.Fatalf("next after %v: got %v, want %v", evening, next.UTC(), want)
+	}
+	if got := s.Slot(next.Add(100 * time.Millisecond)); !got.Equal(next) {
+		t.Errorf("slot: got %v, want %v", got, next)
+	}
+	if got := s.Interval(evening); got != 10*time.Minute {
+		t.Errorf("interval: got %v, want 10m", got)
+	}
+	// The night has no slots, so nothing is missed in it.
+	if got, want := s.After(evening, 3), time.Date(2026, 3, 2, 0, 20, 1, 250e6, time.UTC); !got.Equal(want) {
+		t.Errorf("after three: got %v, want %v", got.UTC(), want)
+	}
+}
