@@ -25,7 +25,7 @@ func backoff(n int, interval time.Duration, err *cms.Error) time.Duration {
 	}
 	slots := rand.Int64N(int64(1) << min(n, 16))
 	wait := maxBackoff
-	if interval <= 0 || slots < int64(maxBackoff/interval) {
+	if interval <= 0 || slots <= int64(maxBackoff/interval) {
 		wait = time.Duration(slots) * interval
 	}
 	return max(wait, min(err.RetryAfter, maxRetryAfter))

@@ -66,6 +66,7 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 		if err != nil {
 			return "", fmt.Errorf("read head: %w", err)
 		}
+		head = w.uptodate(head, seq)
 		obs := observe(w.vdn, t, reading, max(at, head.ObservedAt+1), detectedBy)
 		if try == 0 {
 			if err := p.welcome(ctx, w, &obs, &head); err != nil {
@@ -73,7 +74,9 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 			}
 		}
 		if reading.Same && w.replyHead == seq && obs.At < w.quietUntil {
-			p.opt.Store.Keep(w.vdn, seq, head.Touched(obs.At, obs.Order))
+			head = head.Touched(obs.At, obs.Order)
+			p.opt.Store.Keep(w.vdn, seq, head)
+			w.compared(&head, seq)
 			return "same", nil
 		}
 		r := diff.Compare(&head, &obs, p.opt.Diff)
@@ -82,10 +85,10 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 				errs = append(errs, err)
 				continue
 			}
-			w.committed(&r.Snapshot)
 		} else {
 			p.opt.Store.Keep(w.vdn, seq, r.Snapshot)
 		}
+		w.compared(&r.Snapshot, seq)
 		w.reply, w.replyHead, w.quietUntil = reading.Fingerprint, seq, r.QuietUntil
 		switch {
 		case r.Snapshot.Quality == diff.Inconsistent:
@@ -174,7 +177,7 @@ func (p *Poller) heartbeats(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-check.C:
-			p.check(ctx, now)
+			p.check(ctx)
 			if now.Sub(synced) >= p.opt.Heartbeat {
 				synced = now
 				p.sync(ctx)
@@ -185,11 +188,11 @@ func (p *Poller) heartbeats(ctx context.Context) {
 
 // check publishes the feeds that went down, and those that were not heard of
 // for a heartbeat.
-func (p *Poller) check(ctx context.Context, now time.Time) {
+func (p *Poller) check(ctx context.Context) {
 	at := p.opt.Queue.Now()
 	var changed, due []*watch
 	for _, w := range p.watches {
-		switch down, silent := w.check(at, now, p.opt.Heartbeat); {
+		switch down, silent := w.check(at, p.opt.Heartbeat); {
 		case down:
 			changed = append(changed, w)
 		case silent:
@@ -197,7 +200,9 @@ func (p *Poller) check(ctx context.Context, now time.Time) {
 		}
 	}
 	p.publish(ctx, changed, false)
-	p.publish(ctx, due, true)
+	if p.publish(ctx, due, true) == nil {
+		p.tell(due)
+	}
 }
 
 // sync renews what may have drifted: the bus's clock, and the heads that other
@@ -227,9 +232,9 @@ func (p *Poller) publish(ctx context.Context, watches []*watch, heartbeat bool) 
 		}
 		return fmt.Errorf("publish feed: %w", err)
 	}
-	now := time.Now()
+	at := p.opt.Queue.Now()
 	for _, w := range watches {
-		w.sent(now)
+		w.sent(at)
 	}
 	return nil
 }

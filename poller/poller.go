@@ -28,6 +28,7 @@ import (
 
 	"restwatch/diff"
 	"restwatch/poller/cms"
+	"restwatch/poller/peers"
 	"restwatch/poller/tick"
 )
 
@@ -64,8 +65,10 @@ type Options struct {
 	GroupsPerSchedule int
 	Heartbeat         time.Duration
 	Diff              diff.Options
-	Log               *slog.Logger
-	Metrics           prometheus.Registerer // nil: none
+	// Join, if not nil, joins this replica to the others of the service.
+	Join    func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error)
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: none
 }
 
 // Poller polls VDNs until it is stopped.
@@ -75,8 +78,11 @@ type Poller struct {
 	gate    gate
 	metrics *metrics
 	cron    *cron.Cron
-	groups  map[string]*group // by tick name, constant after New
-	watches []*watch          // all, ordered by VDN
+	peers   *peers.Peers // nil: this is the only replica
+	// Constant after New:
+	groups  map[string]*group // by tick name
+	watches []*watch
+	byVDN   map[diff.VDN]*watch
 }
 
 // New plans the groups. It starts nothing.
@@ -87,11 +93,13 @@ func New(opt Options) *Poller {
 		gate:   gate{now: time.Now},
 		cron:   cron.New(cron.WithLogger(cronLogger{opt.Log})),
 		groups: map[string]*group{},
+		byVDN:  map[diff.VDN]*watch{},
 	}
 	for _, g := range plan(opt.Targets, opt.GroupsPerSchedule) {
 		p.groups[g.name] = g
 		for _, w := range g.watches {
 			p.watches = append(p.watches, w)
+			p.byVDN[w.vdn] = w
 			p.groups[aloneName(w.vdn)] = &group{name: aloneName(w.vdn), schedule: g.schedule, watches: []*watch{w}}
 		}
 	}
@@ -106,9 +114,9 @@ func aloneName(v diff.VDN) string { return fmt.Sprintf("vdn-%d-%d", v.CC, v.ID) 
 // that the feeds stop, and returns. The first poll of every VDN is made at once.
 // It returns an error only if the work queue cannot be used.
 func (p *Poller) Run(ctx context.Context) error {
-	started := p.opt.Queue.Now()
-	for _, w := range p.watches {
-		w.started = started
+	p.recall(ctx)
+	if err := p.join(ctx); err != nil {
+		return err
 	}
 	now := time.Now()
 	for _, g := range p.groups {
@@ -171,6 +179,7 @@ func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
 		p.poll(ctx, due[0], t)
 	}
 	wg.Wait()
+	p.tell(due)
 	return nil
 }
 
@@ -207,10 +216,28 @@ func (p *Poller) rejoin(w *watch) {
 	}
 }
 
-// stop tells every feed that nobody watches it any more.
+// recall begins with what the heads tell of the time before.
+func (p *Poller) recall(ctx context.Context) {
+	now := p.opt.Queue.Now()
+	for _, w := range p.watches {
+		w.started = now
+		head, _, err := p.opt.Store.Head(ctx, w.vdn)
+		if err != nil {
+			p.log.Error("head not read", "vdn", w.vdn, "error", err)
+			continue
+		}
+		w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = head.ObservedAt, head.LastSequence, head.Revision
+	}
+}
+
+// stop tells every feed that nobody watches it any more, if no other replica
+// does.
 func (p *Poller) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if p.leave(ctx) > 0 {
+		return
+	}
 	at := p.opt.Queue.Now()
 	for _, w := range p.watches {
 		w.stopping(at)

@@ -31,14 +31,24 @@ type watch struct {
 	replyHead  uint64    // the head's stream sequence then
 	quietUntil diff.Time // until when the same reply again has no effect
 
-	mu        sync.Mutex
-	feed      diff.Feed // as last published; zero Status before the first
-	published time.Time // when, by the local clock
-	started   diff.Time // when this replica began to watch
-	polled    bool      // polled well since this replica started
-	failures  int       // failed polls in a row
-	retryAt   time.Time // before it the VDN is left out
-	retry     cron.EntryID
+	mu       sync.Mutex
+	feed     diff.Feed    // as last published; zero Status before the first
+	fed      diff.Time    // when it was published, by whichever replica
+	started  diff.Time    // when this replica began to watch
+	polled   bool         // polled well since the service started
+	last     diff.Time    // last poll of any outcome, by whichever replica
+	mine     bool         // by this one
+	seen     observation  // the last good one
+	failures int          // failed polls in a row
+	retryAt  time.Time    // before it the VDN is left out
+	retry    cron.EntryID // of ticks of its own, 0: it is polled with its group
+}
+
+// observation is a good poll that left the head as it was, or made it.
+type observation struct {
+	at    diff.Time
+	order diff.Order
+	head  uint64 // stream sequence
 }
 
 func newWatch(vdn diff.VDN, s phased) *watch {
@@ -94,16 +104,17 @@ func (w *watch) good(at diff.Time, detectedBy string, head *diff.Snapshot) (chan
 	}
 	f.LastGoodPollAt = at
 	f.LastSequence, f.Revision = head.LastSequence, head.Revision
-	w.polled = true
+	w.polled, w.last, w.mine = true, at, true
 	w.failures, w.retryAt = 0, time.Time{}
 	w.feed.ObservedAt = at
 	return changed
 }
 
-// committed notes the head that the last poll left.
-func (w *watch) committed(s *diff.Snapshot) {
+// compared notes the head that the last good poll left.
+func (w *watch) compared(s *diff.Snapshot, head uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.seen = observation{s.ObservedAt, s.Order, head}
 	w.feed.LastSequence, w.feed.Revision = s.LastSequence, s.Revision
 }
 
@@ -113,6 +124,7 @@ func (w *watch) failed(at diff.Time, now time.Time, err *cms.Error) (status diff
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failures++
+	w.last, w.mine = at, true
 	wait = backoff(w.failures, w.schedule.Interval(now), err)
 	w.retryAt = now.Add(wait)
 	status = diff.Degraded
@@ -124,8 +136,9 @@ func (w *watch) failed(at diff.Time, now time.Time, err *cms.Error) (status diff
 }
 
 // check finds whether the VDN has gone down while no poll ended, or else its
-// status was not published for a heartbeat.
-func (w *watch) check(at diff.Time, now time.Time, heartbeat time.Duration) (down, silent bool) {
+// status was not published for a heartbeat. Who polled last publishes it; should
+// that replica be gone, another one does after as long again.
+func (w *watch) check(at diff.Time, heartbeat time.Duration) (down, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.feed.ObservedAt = at
@@ -135,7 +148,10 @@ func (w *watch) check(at diff.Time, now time.Time, heartbeat time.Duration) (dow
 		}
 		return w.turn(diff.Down, at), false
 	}
-	return false, w.feed.Status != "" && now.Sub(w.published) >= heartbeat
+	if !w.mine {
+		heartbeat *= 2
+	}
+	return false, w.feed.Status != "" && at.Sub(w.fed) >= heartbeat
 }
 
 // paused and stopping force a status that has nothing to do with this VDN's own
@@ -177,10 +193,10 @@ func (w *watch) message() diff.Feed {
 }
 
 // sent notes that a feed message is out, so that its gap is not told twice.
-func (w *watch) sent(now time.Time) {
+func (w *watch) sent(at diff.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.published, w.feed.Gap = now, nil
+	w.fed, w.feed.Gap = at, nil
 }
 
 func feedError(err *cms.Error) *diff.FeedError {

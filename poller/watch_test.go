@@ -22,7 +22,7 @@ func TestFeedStatus(t *testing.T) {
 	if f := w.message(); f.Status != diff.OK || !changed || f.Gap != nil || f.Interval != 5 {
 		t.Fatalf("first good poll: got %+v, changed %v", f, changed)
 	}
-	w.sent(now)
+	w.sent(at(0))
 	if w.good(at(5), w.detectedBy(at(5)), head) {
 		t.Fatal("second good poll changed the status")
 	}
@@ -37,10 +37,10 @@ func TestFeedStatus(t *testing.T) {
 	if status, changed, _ := w.failed(at(15), now, down); status != diff.Degraded || changed {
 		t.Fatalf("second failure: got %s, changed %v", status, changed)
 	}
-	if down, _ := w.check(at(20), now, time.Minute); down {
+	if down, _ := w.check(at(20), time.Minute); down {
 		t.Fatalf("three intervals after the last good poll: down")
 	}
-	changed, _ = w.check(at(21), now, time.Minute)
+	changed, _ = w.check(at(21), time.Minute)
 	if f := w.message(); f.Status != diff.Down || !changed || f.Since != at(21) || f.LastGoodPollAt != at(5) {
 		t.Fatalf("more than three intervals: got %+v, changed %v", f, changed)
 	}
@@ -54,8 +54,8 @@ func TestFeedStatus(t *testing.T) {
 	if f := w.message(); f.Status != diff.OK || !changed || f.Gap == nil || *f.Gap != (diff.Gap{From: at(5), To: at(30)}) || f.Error != nil {
 		t.Fatalf("recovery: got %+v, changed %v", f, changed)
 	}
-	w.sent(now)
-	_, silent := w.check(at(31), now.Add(time.Minute), time.Minute)
+	w.sent(at(30))
+	_, silent := w.check(at(40), 10*time.Second)
 	if f := w.message(); !silent || f.Gap != nil || f.Status != diff.OK {
 		t.Fatalf("heartbeat: got %+v, silent %v", f, silent)
 	}

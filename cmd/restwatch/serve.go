@@ -23,6 +23,7 @@ import (
 	"restwatch/diff"
 	"restwatch/poller"
 	"restwatch/poller/cms"
+	"restwatch/poller/peers"
 	"restwatch/poller/tick"
 	"restwatch/publisher"
 )
@@ -139,6 +140,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 		Upstream: client, Store: bus, Queue: queue, Targets: targetsOf(cfg),
 		GroupsPerSchedule: cfg.GroupsPerSchedule, Heartbeat: cfg.Heartbeat,
 		Diff: diff.Options{GapLimit: cfg.DiffGapLimit, Slack: cfg.DiffSlack},
+		Join: replicas(nats, cfg, instance, log),
 		Log:  log, Metrics: reg,
 	})
 	var http chan error
@@ -193,6 +195,17 @@ func openQueue(ctx context.Context, nc *nats.Conn, bus *publisher.Bus, cfg confi
 	return tick.Open(ctx, js, tick.Options{
 		Stream: stream, Prefix: cfg.SubjectPrefix, After: newestOrder(ctx, bus, cfg), Ensure: ensure, Log: log, Metrics: reg,
 	})
+}
+
+// replicas is how to join the other replicas; nil with the embedded server,
+// which serves only one.
+func replicas(nats connection, cfg config.Config, instance string, log *slog.Logger) func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error) {
+	if cfg.NATSURL == "" {
+		return nil
+	}
+	return func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error) {
+		return peers.Join(nats.Conn, peers.Options{Prefix: cfg.SubjectPrefix, Instance: instance, Hear: hear, Last: last, Log: log})
+	}
 }
 
 // newestOrder is the order of the newest observation that is stored. One that

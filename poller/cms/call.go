@@ -1,0 +1,242 @@
+package cms
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// reply is the body of an HTTP 200, as it came over the wire.
+type reply struct {
+	wire     []byte
+	gzipped  bool
+	received time.Time // when the last byte had arrived
+
+	buf *[]byte // what wire is part of
+}
+
+// buffers are reused for the bodies of replies and for what is unpacked from
+// them. One serves whatever VDN comes next, so it is shared by all clients.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
+
+// release gives the reply's memory back.
+func (r *reply) release() {
+	if r.buf != nil {
+		*r.buf = r.wire[:0]
+		buffers.Put(r.buf)
+	}
+	*r = reply{}
+}
+
+// Headers that are the same on every call. The transport only reads them.
+var (
+	contentTypes    = []string{contentType}
+	acceptJSON      = []string{"application/json"}
+	acceptEncodings = []string{"gzip"}
+)
+
+// call makes one HTTP call once there is a slot for it. With once, nothing is
+// sent a second time whatever happens.
+func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Error) {
+	if err := c.acquire(ctx); err != nil {
+		return reply{}, err
+	}
+	defer func() { <-c.slots }()
+	c.metrics.inFlight.Inc()
+	defer c.metrics.inFlight.Dec()
+	start := time.Now()
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	r, err := c.roundTrip(callCtx, req, once)
+	if err != nil && err.err != nil {
+		err = c.explain(ctx, callCtx, err)
+	}
+	c.metrics.seconds.Observe(time.Since(start).Seconds())
+	c.metrics.bytes.Add(float64(len(r.wire)))
+	return r, err
+}
+
+// settle counts a call, once it is known how it ended.
+func (c *Client) settle(err *Error) {
+	if err == nil {
+		c.metrics.ok.Inc()
+		return
+	}
+	c.metrics.calls.WithLabelValues(string(err.Category)).Inc()
+}
+
+// acquire waits for a slot and for the rate limit.
+func (c *Client) acquire(ctx context.Context) *Error {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		select {
+		case c.slots <- struct{}{}:
+		case <-ctx.Done():
+			return waitError(ctx, ctx.Err())
+		}
+	}
+	if c.limiter != nil {
+		if err := c.limiter.Wait(ctx); err != nil {
+			<-c.slots
+			return waitError(ctx, err)
+		}
+	}
+	// A slot may be free although nobody wants the call any more.
+	if ctx.Err() != nil {
+		<-c.slots
+		return waitError(ctx, ctx.Err())
+	}
+	return nil
+}
+
+func waitError(ctx context.Context, err error) *Error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return &Error{Category: Canceled, Message: "cancelled while waiting for a slot", err: err}
+	}
+	return &Error{Category: Timeout, err: err,
+		Message: "no slot in time: raise RESTWATCH_CMS_MAX_IN_FLIGHT or RESTWATCH_CMS_RATE, or poll less often"}
+}
+
+// roundTrip sends a call and reads its reply. It goes to the transport
+// directly: an http.Client would follow redirects, and so show the signature
+// to whoever the reply names.
+func (c *Client) roundTrip(ctx context.Context, r request, once bool) (reply, *Error) {
+	body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.body)), nil }
+	b, _ := body()
+	header := http.Header{
+		"Authorization":   {c.signer.sign(time.Now(), r.canonical)},
+		"Content-Type":    contentTypes,
+		"Accept":          acceptJSON,
+		"Accept-Encoding": acceptEncodings,
+		"User-Agent":      c.agent,
+	}
+	if !once {
+		// A query may be sent twice. Without this field, which is not sent
+		// itself, the transport would not do so with a POST when the server
+		// has just closed the idle connection that it picked.
+		header["Idempotency-Key"] = nil
+	}
+	req := (&http.Request{
+		Method: http.MethodPost, URL: c.url, Host: c.url.Host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: b, GetBody: body, ContentLength: r.length,
+	}).WithContext(ctx)
+	res, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return reply{}, &Error{Category: Network, err: err}
+	}
+	defer res.Body.Close()
+	date := c.skew.note(res.Header, time.Now())
+	if res.StatusCode != http.StatusOK {
+		return reply{}, c.statusError(res, date)
+	}
+	return c.readBody(res)
+}
+
+func (c *Client) readBody(res *http.Response) (reply, *Error) {
+	var r reply
+	switch enc := res.Header.Get("Content-Encoding"); strings.ToLower(enc) {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		r.gzipped = true
+	default:
+		return reply{}, malformed("reply has the content encoding %q, asked for was gzip", clean(enc, 40))
+	}
+	if res.ContentLength > int64(c.maxBody) {
+		return reply{}, malformed("reply of %d bytes is larger than the limit of %d", res.ContentLength, c.maxBody)
+	}
+	r.buf = buffers.Get().(*[]byte)
+	var err error
+	r.wire, err = readAll((*r.buf)[:0], res.Body, int(res.ContentLength), c.maxBody)
+	r.received = time.Now()
+	if err == nil {
+		return r, nil
+	}
+	r.release()
+	if err == errTooLarge {
+		return reply{}, malformed("reply is larger than the limit of %d bytes", c.maxBody)
+	}
+	return reply{}, &Error{Category: Network, Message: "connection broke in mid-reply", err: err}
+}
+
+var errTooLarge = errors.New("too large")
+
+// readAll appends what r holds to b, of about size bytes if that is not
+// negative, at most max.
+func readAll(b []byte, r io.Reader, size, max int) ([]byte, error) {
+	// One byte more than size, as the end may be told by a read of its own.
+	if size >= cap(b) {
+		b = append(make([]byte, 0, size+1), b...)
+	}
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case len(b) > max:
+			return b, errTooLarge
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			return b, err
+		}
+	}
+}
+
+var gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
+
+// unpack replaces a compressed body by what it holds.
+func (c *Client) unpack(r *reply) *Error {
+	if !r.gzipped {
+		return nil
+	}
+	z := gzipReaders.Get().(*gzip.Reader)
+	defer gzipReaders.Put(z)
+	if err := z.Reset(bytes.NewReader(r.wire)); err != nil {
+		return malformed("reply said to be gzip is not")
+	}
+	buf := buffers.Get().(*[]byte)
+	plain, err := readAll((*buf)[:0], z, -1, c.maxBody)
+	received := r.received
+	r.release()
+	*r = reply{wire: plain, received: received, buf: buf}
+	switch err {
+	case nil:
+		return nil
+	case errTooLarge:
+		return malformed("unpacked reply is larger than the limit of %d bytes", c.maxBody)
+	}
+	return malformed("reply said to be gzip is damaged")
+}
+
+// maxRetryAfter bounds what a reply can ask for.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads the header of that name: seconds, or a date by the
+// server's clock.
+func retryAfter(h http.Header, date time.Time) time.Duration {
+	text := h.Get("Retry-After")
+	if text == "" {
+		return 0
+	}
+	var wait time.Duration
+	if n, f := parseInteger([]byte(text)); f == whole {
+		wait = time.Duration(max(0, min(n, math.MaxInt32))) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		if date.IsZero() {
+			date = time.Now()
+		}
+		wait = at.Sub(date)
+	}
+	return max(0, min(wait, maxRetryAfter))
+}

@@ -1,0 +1,93 @@
+package peers
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"restwatch/diff"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func connect(t *testing.T) func() *nats.Conn {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return func() *nats.Conn {
+		nc, err := nats.Connect("", nats.InProcessServer(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+}
+
+func join(t *testing.T, nc *nats.Conn, instance string, last []Poll) (*Peers, chan []Poll) {
+	t.Helper()
+	heard := make(chan []Poll, 10)
+	p, err := Join(nc, Options{
+		Prefix: "rest.v1", Instance: instance, Log: slog.New(slog.DiscardHandler),
+		Hear: func(polls []Poll) { heard <- polls }, Last: func() []Poll { return last },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Leave)
+	return p, heard
+}
+
+var polls = []Poll{
+	{CC: 1, VDN: 170, At: 1_700_000_000_123, Order: diff.Order{Epoch: 9, Seq: 4}, Head: 77},
+	{CC: 1, VDN: 171, At: 1_700_000_000_124, Failed: 3, Retry: time.Second, Error: &diff.FeedError{Category: "http", Message: "503"}},
+}
+
+func TestOthersHearWhatOnePolled(t *testing.T) {
+	nc := connect(t)
+	a, heardA := join(t, nc(), "a", nil)
+	_, heardB := join(t, nc(), "b", nil)
+	a.Tell(polls)
+	select {
+	case got := <-heardB:
+		if !reflect.DeepEqual(got, polls) {
+			t.Errorf("got %+v, want %+v", got, polls)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("b heard nothing")
+	}
+	if len(heardA) != 0 {
+		t.Error("a heard itself")
+	}
+}
+
+func TestHelloFindsTheOthers(t *testing.T) {
+	nc := connect(t)
+	a, _ := join(t, nc(), "a", nil)
+	if n, err := a.Hello(context.Background(), func([]Poll) {}); n != 0 || err != nil {
+		t.Errorf("alone: got %d, %v", n, err)
+	}
+	join(t, nc(), "b", polls)
+	leaving, _ := join(t, nc(), "c", nil)
+	var heard []Poll
+	if n, err := a.Hello(context.Background(), func(p []Poll) { heard = append(heard, p...) }); n != 2 || err != nil {
+		t.Errorf("of three: got %d others, %v", n, err)
+	}
+	if !reflect.DeepEqual(heard, polls) {
+		t.Errorf("got %+v, want %+v", heard, polls)
+	}
+	leaving.Leave()
+	if n, err := a.Hello(context.Background(), func([]Poll) {}); n != 1 || err != nil {
+		t.Errorf("after one left: got %d, %v", n, err)
+	}
+}

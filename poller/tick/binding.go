@@ -1,0 +1,273 @@
+package tick
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"restwatch/diff"
+)
+
+const (
+	// renewWait bounds one attempt to find or mend stream and consumer, and
+	// lookupWait one question in it: just after a server's start questions get
+	// lost.
+	renewWait  = 10 * time.Second
+	lookupWait = 2 * time.Second
+	// createTries is how often a missing stream is created in one attempt.
+	createTries = 4
+	// Between attempts.
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 2 * time.Second
+	// resetReadings is how many readings must show that the sequences began
+	// anew; a leader that lags for a moment shows it once.
+	resetReadings = 3
+)
+
+// binding is the stream as it was found over one life of the connection: it is
+// one life of the stream, whose sequences order its ticks.
+type binding struct {
+	epoch int64 // when the stream was created, unix nanoseconds
+	// reconnects of the connection before the stream was looked up. After one
+	// more, requests are to be sent again, and nobody knows to which stream.
+	reconnects uint64
+	// gone is done when another binding has replaced this one.
+	gone  context.Context
+	leave context.CancelFunc
+
+	mu     sync.Mutex
+	seq    uint64    // the greatest sequence known
+	stored time.Time // when that tick was stored; zero if not known
+}
+
+func (b *binding) newest() uint64 {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.seq
+}
+
+// saw notes a sequence.
+func (b *binding) saw(seq uint64, stored time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if seq > b.seq {
+		b.seq, b.stored = seq, stored
+	}
+}
+
+// restarted reports whether a tick shows that the sequences began anew: it is
+// younger than the newest known, yet numbered lower.
+func (b *binding) restarted(seq uint64, stored time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return seq < b.seq && !b.stored.IsZero() && stored.After(b.stored)
+}
+
+// suspect has stream and consumer looked up soon. It does not block.
+func (q *Queue) suspect() {
+	select {
+	case q.doubts <- struct{}{}:
+	default:
+	}
+}
+
+// keep looks after the binding until ctx is done. It returns an error if the
+// connection was closed for good.
+func (q *Queue) keep(ctx context.Context) error {
+	connected := q.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer q.nc.RemoveStatusListener(connected)
+	if q.nc.IsClosed() {
+		return nats.ErrConnectionClosed
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case status, ok := <-connected:
+			if !ok || status == nats.CLOSED {
+				return nats.ErrConnectionClosed
+			}
+		case <-q.doubts:
+		}
+		q.mend(ctx)
+	}
+}
+
+// mend renews the binding, as often as it takes. Without a connection there is
+// nothing to try: the next one starts it again.
+func (q *Queue) mend(ctx context.Context) {
+	for wait := firstRetry; q.nc.IsConnected(); wait = min(2*wait, lastRetry) {
+		_, err := q.renew(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		q.log.Warn("tick queue not found", "error", err, "retry", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// renew makes sure that stream and consumer exist, and returns the binding to
+// them: the present one, if it is still good.
+func (q *Queue) renew(ctx context.Context) (*binding, error) {
+	q.renewal.Lock()
+	defer q.renewal.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, renewWait)
+	defer cancel()
+
+	reconnects := q.nc.Stats().Reconnects // before the look-up: a later one invalidates it
+	b := q.bound.Load()
+	info, err := q.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if b != nil && info.Created.UnixNano() == b.epoch {
+		if info, err = q.unreset(ctx, info, b.newest()); err != nil {
+			return nil, err
+		}
+	}
+	made, err := q.makeConsumer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	next := &binding{epoch: info.Created.UnixNano(), reconnects: reconnects, seq: info.State.LastSeq}
+	if b != nil && b.epoch == next.epoch {
+		if b.reconnects == next.reconnects && !made {
+			b.saw(info.State.LastSeq, time.Time{})
+			return b, nil
+		}
+		next.saw(b.newest(), time.Time{})
+	}
+	next.gone, next.leave = context.WithCancel(context.Background())
+	q.bound.Store(next)
+	if b != nil {
+		b.leave()
+		q.metrics.renewed.Inc()
+		q.log.Info("tick queue taken up again", "created", info.Created, "before", time.Unix(0, b.epoch).UTC())
+	}
+	return next, nil
+}
+
+// stream reads the stream's state, after creating it if need be.
+func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := q.streamInfo(ctx)
+	// In a cluster a stream just made, or just deleted by another replica, may
+	// be unknown for a moment.
+	for try := 0; errors.Is(err, jetstream.ErrStreamNotFound) && q.opt.Ensure != nil && try < createTries; try++ {
+		if try > 0 {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(firstRetry << try):
+			}
+		}
+		if err := q.opt.Ensure(ctx); err != nil {
+			return nil, fmt.Errorf("create stream %q: %w", q.opt.Stream, err)
+		}
+		info, err = q.streamInfo(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read stream %q: %w", q.opt.Stream, err)
+	}
+	return info, nil
+}
+
+func (q *Queue) streamInfo(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupWait)
+	defer cancel()
+	s, err := q.js.Stream(ctx, q.opt.Stream)
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}
+
+// makeConsumer makes the shared consumer if it is missing, with a pause that
+// this replica knows of put back, and returns whether it did.
+func (q *Queue) makeConsumer(ctx context.Context) (made bool, err error) {
+	lookup, cancel := context.WithTimeout(ctx, lookupWait)
+	defer cancel()
+	_, err = q.js.Consumer(lookup, q.opt.Stream, durable)
+	if err == nil {
+		return false, nil
+	}
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return false, fmt.Errorf("read consumer: %w", err)
+	}
+	_, err = q.js.CreateConsumer(ctx, q.opt.Stream, q.restored(q.consumerConfig()))
+	// Another replica may have been first, with settings of its own.
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerExists) {
+		return false, fmt.Errorf("create consumer: %w", err)
+	}
+	return true, nil
+}
+
+// unreset finds out whether the stream lost its sequences while it kept its
+// creation time, and if so has it made anew. In a cluster that happens to every
+// stream in memory whose servers all were down: the cluster remembers that there
+// was a stream, and when it was created, and starts it again at sequence 1.
+// Orders would then run backwards, and observations be taken for old ones until
+// the sequence had caught up.
+func (q *Queue) unreset(ctx context.Context, info *jetstream.StreamInfo, known uint64) (*jetstream.StreamInfo, error) {
+	epoch := info.Created
+	for range resetReadings {
+		if info.State.LastSeq >= known || !info.Created.Equal(epoch) {
+			return info, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(firstRetry):
+		}
+		var err error
+		if info, err = q.stream(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if info.State.LastSeq >= known || !info.Created.Equal(epoch) {
+		return info, nil
+	}
+	if q.opt.Ensure == nil {
+		return nil, fmt.Errorf("stream %q lost its sequences (last %d, was %d): must be deleted and created again",
+			q.opt.Stream, info.State.LastSeq, known)
+	}
+	q.log.Warn("stream lost its sequences, it is made anew", "last", info.State.LastSeq, "known", known, "created", epoch)
+	if err := q.js.DeleteStream(ctx, q.opt.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("delete stream %q: %w", q.opt.Stream, err)
+	}
+	return q.stream(ctx)
+}
+
+// Outrank makes sure that the ticks from now on rank after o, an Order found in
+// a stored snapshot, and returns an error if they cannot. They would not if the
+// stream's sequences began anew while no replica ran to notice; then the stream
+// is made anew. It fails if o's stream was created at a later time than any
+// that the NATS server's clock can give today.
+func (q *Queue) Outrank(ctx context.Context, o diff.Order) error {
+	b := q.bound.Load()
+	if o.Epoch == b.epoch {
+		b.saw(o.Seq, time.Time{})
+	}
+	if o.Epoch >= b.epoch {
+		var err error
+		if b, err = q.renew(ctx); err != nil {
+			return fmt.Errorf("outrank order %d/%d: %w", o.Epoch, o.Seq, err)
+		}
+	}
+	if o.Epoch > b.epoch {
+		return fmt.Errorf("outrank order %d/%d: stream %q was created at %s, which is before the order's %s: the NATS server's clock went back",
+			o.Epoch, o.Seq, q.opt.Stream, time.Unix(0, b.epoch).UTC(), time.Unix(0, o.Epoch).UTC())
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+package tick
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"restwatch/diff"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const prefix = "rest.v1"
+
+// start runs a NATS server and stops it when the test ends.
+func start(t testing.TB, opt server.Options) *server.Server {
+	t.Helper()
+	opt.JetStream, opt.NoSigs, opt.NoLog = true, true, true
+	if opt.StoreDir == "" {
+		opt.StoreDir = t.TempDir()
+	}
+	s, err := server.NewServer(&opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server does not come up")
+	}
+	t.Cleanup(func() { halt(s) })
+	return s
+}
+
+func halt(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// inProcess is a server without a listener.
+func inProcess(t testing.TB) *server.Server { return start(t, server.Options{DontListen: true}) }
+
+// connect opens a replica's own connection.
+func connect(t testing.TB, s *server.Server, opts ...nats.Option) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL(), append([]nats.Option{nats.InProcessServer(s)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// dial opens a connection over TCP that outlives its server.
+func dial(t testing.TB, url string) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// ensure makes the tick stream.
+func ensure(js jetstream.JetStream) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := js.CreateStream(ctx, StreamConfig("", prefix, 1))
+		return err
+	}
+}
+
+func open(t testing.TB, js jetstream.JetStream, change func(*Options)) *Queue {
+	t.Helper()
+	opt := Options{Prefix: prefix, Ensure: ensure(js), Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Metrics: prometheus.NewRegistry()}
+	if change != nil {
+		change(&opt)
+	}
+	q, err := Open(t.Context(), js, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// testWriter sends the log to the test's output while it runs.
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	if w.t.Context().Err() == nil {
+		w.t.Logf("%s", b[:len(b)-1])
+	}
+	return len(b), nil
+}
+
+// running is a queue whose Run runs.
+type running struct {
+	*Queue
+	stop context.CancelFunc
+	done chan error
+}
+
+// run runs a queue until stopped or the test's end.
+func run(t testing.TB, q *Queue, handle Handler) *running {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{Queue: q, stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- q.Run(ctx, handle) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-r.done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		r.done <- nil
+	})
+	return r
+}
+
+// end stops the queue and waits for it.
+func (r *running) end() error {
+	r.stop()
+	err := <-r.done
+	r.done <- nil
+	return err
+}
+
+// book notes what was worked.
+type book struct {
+	mu    sync.Mutex
+	ticks []Tick
+}
+
+func (b *book) note(_ context.Context, t Tick) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ticks = append(b.ticks, t)
+	return nil
+}
+
+func (b *book) all() []Tick {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]Tick(nil), b.ticks...)
+}
+
+func (b *book) len() int { return len(b.all()) }
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	limit := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-limit:
+			t.Fatalf("never happened: %s", what)
+		case <-poll.C:
+		}
+	}
+}
+
+// offer insists until the queue takes the tick.
+func (q *Queue) mustOffer(t testing.TB, group string, slot time.Time) {
+	t.Helper()
+	eventually(t, "offer of "+group, func() bool { return q.Offer(t.Context(), group, slot) == nil })
+}
+
+func (q *Queue) counted(result string) int { return int(testutil.ToFloat64(q.metrics.offers[result])) }
+
+// answered is how many offers have their answer.
+func (q *Queue) answeredOffers() int {
+	return q.counted(resultOffered) + q.counted(resultDuplicate) + q.counted(resultOccupied)
+}
+
+// stored is how many ticks wait or are being worked.
+func stored(t testing.TB, js jetstream.JetStream) int {
+	t.Helper()
+	s, err := js.Stream(t.Context(), DefaultStream)
+	if err != nil {
+		return -1
+	}
+	return int(s.CachedInfo().State.Msgs)
+}
+
+func slotAt(i int) time.Time { return time.Unix(1_700_000_000+int64(i), 0) }
+
+func group(i int) string { return fmt.Sprintf("s1.%d", i) }
+
+// freePorts are ports that were free a moment ago.
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+func routesTo(ports []int) []*url.URL {
+	var routes []*url.URL
+	for _, p := range ports {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", p)})
+	}
+	return routes
+}
+
+// ordered fails if orders do not rise, but for ticks that came twice.
+func ordered(t testing.TB, ticks []Tick) {
+	t.Helper()
+	last := map[string]diff.Order{}
+	for _, k := range ticks {
+		if c := last[k.Group].Compare(k.Order); c > 0 || c == 0 && !k.Redelivered {
+			t.Errorf("group %q: order %v after %v", k.Group, k.Order, last[k.Group])
+		}
+		last[k.Group] = k.Order
+	}
+}

@@ -1,0 +1,181 @@
+package tick
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"restwatch/diff"
+)
+
+// works offers slot after slot until one is worked, and returns its tick.
+func works(t testing.TB, q *running, b *book, from int) Tick {
+	t.Helper()
+	n := b.len()
+	slot := from
+	eventually(t, "a tick after the outage", func() bool {
+		if b.len() > n {
+			return true
+		}
+		_ = q.Offer(t.Context(), "g", slotAt(slot))
+		slot++
+		return false
+	})
+	return b.all()[n]
+}
+
+func TestServerRestart(t *testing.T) {
+	t.Parallel()
+	// The stream is in memory, so it is gone afterwards, and the pause with it.
+	dir := t.TempDir()
+	s := start(t, server.Options{Host: "127.0.0.1", Port: -1, StoreDir: dir})
+	port := s.Addr().(*net.TCPAddr).Port
+	var b book
+	qs := []*running{
+		run(t, open(t, dial(t, s.ClientURL()), nil), b.note),
+		run(t, open(t, dial(t, s.ClientURL()), nil), b.note),
+	}
+	first := works(t, qs[0], &b, 0)
+	if err := qs[0].Pause(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	halt(s)
+	start(t, server.Options{Host: "127.0.0.1", Port: port, StoreDir: dir})
+	eventually(t, "the pause is put back", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		s, err := qs[1].State(ctx)
+		return err == nil && !s.PausedUntil.IsZero() && s.Probation
+	})
+	if err := qs[1].Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, q := range qs {
+		k := works(t, q, &b, 1000*(i+1))
+		if k.Order.Epoch <= first.Order.Epoch {
+			t.Errorf("got order %v after %v", k.Order, first.Order)
+		}
+		eventually(t, "taken up by both", func() bool { return q.bound.Load().epoch == k.Order.Epoch })
+		if n := testutil.ToFloat64(q.metrics.renewed); n < 1 {
+			t.Errorf("got %v renewals, want some", n)
+		}
+	}
+	ordered(t, b.all())
+}
+
+func TestStreamDeleted(t *testing.T) {
+	s := inProcess(t)
+	var b book
+	q := run(t, open(t, connect(t, s), nil), b.note)
+	first := works(t, q, &b, 0)
+	if err := q.js.DeleteStream(t.Context(), DefaultStream); err != nil {
+		t.Fatal(err)
+	}
+	if k := works(t, q, &b, 1000); k.Order.Epoch <= first.Order.Epoch {
+		t.Errorf("got order %v after %v", k.Order, first.Order)
+	}
+}
+
+func TestConsumerDeleted(t *testing.T) {
+	s := inProcess(t)
+	var b book
+	q := run(t, open(t, connect(t, s), nil), b.note)
+	first := works(t, q, &b, 0)
+	if err := q.js.DeleteConsumer(t.Context(), DefaultStream, durable); err != nil {
+		t.Fatal(err)
+	}
+	if k := works(t, q, &b, 1000); k.Order.Epoch != first.Order.Epoch {
+		t.Errorf("got order %v after %v, want the same stream", k.Order, first.Order)
+	}
+}
+
+func TestSomebodyElseMadeTheStreamAnew(t *testing.T) {
+	// Without a word: no tick may carry the old epoch.
+	s := inProcess(t)
+	var b book
+	q := run(t, open(t, connect(t, s), nil), b.note)
+	first := works(t, q, &b, 0)
+	if err := q.js.DeleteStream(t.Context(), DefaultStream); err != nil {
+		t.Fatal(err)
+	}
+	open(t, connect(t, s), nil)
+	works(t, q, &b, 1000)
+	for _, k := range b.all()[1:] {
+		if k.Order.Epoch <= first.Order.Epoch {
+			t.Errorf("got order %v after %v", k.Order, first.Order)
+		}
+	}
+}
+
+func TestClusterRestart(t *testing.T) {
+	t.Parallel()
+	// In a cluster a memory stream comes back empty, with its old creation time
+	// and sequences from 1. Orders must rise all the same.
+	ports := freePorts(t, 6)
+	clients, routes := ports[3:], routesTo(ports[:3])
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	cluster := func() (nodes []*server.Server) {
+		for i, dir := range dirs {
+			opt := server.Options{ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: clients[i], StoreDir: dir, Routes: routes,
+				Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[i]}}
+			opt.JetStream, opt.NoSigs, opt.NoLog = true, true, true
+			n, err := server.NewServer(&opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.Start()
+			t.Cleanup(func() { halt(n) })
+			nodes = append(nodes, n)
+		}
+		eventually(t, "a leader", func() bool {
+			for _, n := range nodes {
+				if n.JetStreamIsLeader() {
+					return nodes[0].JetStreamIsCurrent()
+				}
+			}
+			return false
+		})
+		return nodes
+	}
+	nodes := cluster()
+	js := dial(t, nodes[0].ClientURL())
+	var b book
+	make3 := func(o *Options) {
+		o.Ensure = func(ctx context.Context) error {
+			_, err := js.CreateStream(ctx, StreamConfig("", prefix, 3))
+			return err
+		}
+	}
+	q := run(t, open(t, js, make3), b.note)
+	for i := range 20 {
+		works(t, q, &b, 1000*i)
+	}
+	before := b.all()
+	created := before[0].Order.Epoch
+	for _, n := range nodes {
+		halt(n)
+	}
+	nodes = cluster()
+
+	k := works(t, q, &b, 100_000)
+	ordered(t, b.all())
+	if k.Order.Epoch == created {
+		t.Errorf("got order %v, want a new epoch", k.Order)
+	}
+
+	// A replica that starts after such a restart learns of it from the heads.
+	info, err := q.stream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := diff.Order{Epoch: info.Created.UnixNano(), Seq: info.State.LastSeq + 1000}
+	later := open(t, dial(t, nodes[0].ClientURL()), func(o *Options) { make3(o); o.After = head })
+	if now := (diff.Order{Epoch: later.bound.Load().epoch, Seq: 1}); now.Compare(head) <= 0 {
+		t.Errorf("got %v, want more than %v", now, head)
+	}
+}
