@@ -169,7 +169,7 @@ func (p *Poller) turned(ctx context.Context) {
 // heartbeats repeats every feed's status, finds those that went down while no
 // poll ended, and keeps clock and heads true. It returns when ctx is done.
 func (p *Poller) heartbeats(ctx context.Context) {
-	check := time.NewTicker(min(p.opt.Heartbeat, time.Second))
+	check := time.NewTicker(min(p.opt.Heartbeat/10, time.Second))
 	defer check.Stop()
 	synced := time.Now()
 	for {
