@@ -81,3 +81,6 @@ func (s phased) Interval(t time.Time) time.Duration {
 	}
 	return second.Sub(first)
 }
+
+// Entry returns the schedule as cron runs it, moved by a phase.
+func (s Schedule) Entry(phase time.Duration) cron.Schedule { return phased{s, phase} }
