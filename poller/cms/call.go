@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// reply is the body of an HTTP 200, as it came over the wire.
+// reply is the body of an HTTP 200, as it came over the wire or unpacked.
 type reply struct {
 	wire     []byte
-	gzipped  bool
+	gzipped  bool      // until unpacked
+	hash     uint64    // of the body as it came
 	received time.Time // when the last byte had arrived
 
 	buf *[]byte // what wire is part of
@@ -158,6 +159,7 @@ func (c *Client) readBody(res *http.Response) (reply, *Error) {
 	r.wire, err = readAll((*r.buf)[:0], res.Body, int(res.ContentLength), c.maxBody)
 	r.received = time.Now()
 	if err == nil {
+		r.hash = c.hash.bytes(r.wire)
 		return r, nil
 	}
 	r.release()
@@ -207,9 +209,9 @@ func (c *Client) unpack(r *reply) *Error {
 	}
 	buf := buffers.Get().(*[]byte)
 	plain, err := readAll((*buf)[:0], z, -1, c.maxBody)
-	received := r.received
-	r.release()
-	*r = reply{wire: plain, received: received, buf: buf}
+	packed := *r
+	*r = reply{wire: plain, hash: packed.hash, received: packed.received, buf: buf}
+	packed.release()
 	switch err {
 	case nil:
 		return nil

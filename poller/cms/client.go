@@ -252,6 +252,10 @@ func newTransport(o Options) *http.Transport {
 // context of Read.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
+// Format prints which upstream c calls, and nothing else, whatever the verb: a
+// client printed by mistake must not show its key.
+func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "CC-CMS at %s", c.url.Host) }
+
 // CTI returns which CTI generation a VDN was last seen to have, CTI36 or
 // CTI38; "" as long as no list was long enough to tell. With a forced
 // Options.CTI it returns that.

@@ -301,7 +301,7 @@ func reference(body []byte) (Reply, bool) {
 		s, ok := v.(json.Number)
 		if text, isText := v.(string); isText {
 			s, ok = json.Number(strings.Trim(text, " \t\r\n")), true
-			ok = json.Valid([]byte(s)) && s != "null" && s != "true" && s != "false" && strings.IndexAny(string(s), `"[{`) < 0
+			ok = json.Valid([]byte(s)) && s != "null" && s != "true" && s != "false" && !strings.ContainsAny(string(s), `"[{`)
 		}
 		if !ok {
 			return 0, false

@@ -32,8 +32,11 @@ func (c *Client) explain(ctx, callCtx context.Context, e *Error) *Error {
 		e.Category, e.Message = Timeout, clean(err.Error(), maxMessage)
 	default:
 		text := clean(err.Error(), maxMessage)
-		if e.Message != "" {
+		switch {
+		case e.Message != "":
 			text = e.Message + ": " + text
+		case errors.Is(err, io.EOF):
+			text = "connection was closed before a reply"
 		}
 		e.Message = text
 		if h := help(err); h != "" {
@@ -50,6 +53,7 @@ func help(err error) string {
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		alert     tls.AlertError
+		record    tls.RecordHeaderError
 		dns       *net.DNSError
 	)
 	switch {
@@ -65,7 +69,7 @@ func help(err error) string {
 			return "renew the server's certificate, or set the own clock"
 		}
 		return "the server's certificate cannot be used"
-	case errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &record):
 		return "the server does not speak TLS there: check scheme and port of RESTWATCH_CMS_URL"
 	case strings.Contains(err.Error(), "malformed HTTP response"):
 		return "is it a TLS port? check scheme and port of RESTWATCH_CMS_URL"

@@ -19,6 +19,15 @@ type Fingerprint struct {
 	rest    uint64 // bodies of the other pages, in order
 	content uint64 // rows and counts, in any order; of more than one page only
 	pages   int
+	rows    bool // asks for the rows though nothing has changed
+}
+
+// WithRows returns f for a Read that is to give the rows, and counts, even if
+// nothing has changed. Unlike the zero Fingerprint it still lets a list of
+// several pages that has not changed be read once.
+func (f Fingerprint) WithRows() Fingerprint {
+	f.rows = f.pages > 0
+	return f
 }
 
 // IsZero says whether f stands for no reading.
@@ -31,10 +40,10 @@ func newHasher() hasher { return hasher{maphash.MakeSeed()} }
 func (h hasher) bytes(b []byte) uint64 { return maphash.Bytes(h.seed, b) }
 
 // bodies fingerprints the replies of all pages, leaving content open.
-func (h hasher) bodies(pages []reply) Fingerprint {
-	f := Fingerprint{first: h.bytes(pages[0].wire), pages: len(pages)}
+func bodies(pages []reply) Fingerprint {
+	f := Fingerprint{first: pages[0].hash, pages: len(pages)}
 	for i := range pages[1:] {
-		f.rest = mix(f.rest, h.bytes(pages[1+i].wire))
+		f.rest = mix(f.rest, pages[1+i].hash)
 	}
 	return f
 }

@@ -21,6 +21,7 @@ type reading struct {
 	c     *Client
 	site  *site
 	last  Fingerprint
+	rowed bool // the rows are wanted though nothing has changed
 	calls int
 
 	pages  []reply
@@ -41,8 +42,8 @@ func (r *reading) read(ctx context.Context) (Reading, *Error) {
 	if err := r.fetch(ctx, 1); err != nil {
 		return Reading{}, err
 	}
-	f := r.c.hash.bodies(r.pages)
-	if f == r.last {
+	f := bodies(r.pages)
+	if f == r.last && !r.rowed {
 		return r.same(f), nil
 	}
 	// A page 1 that is as it was last time promises as many pages as then, and
@@ -67,8 +68,8 @@ func (r *reading) rounds(ctx context.Context, n int) (Reading, *Error) {
 		if err := r.fetch(ctx, n); err != nil {
 			return Reading{}, err
 		}
-		f := r.c.hash.bodies(r.pages)
-		if f.content = r.last.content; round == 1 && f == r.last {
+		f := bodies(r.pages)
+		if f.content = r.last.content; round == 1 && f == r.last && !r.rowed {
 			return r.same(f), nil
 		}
 		if err := r.decode(); err != nil {
@@ -84,10 +85,10 @@ func (r *reading) rounds(ctx context.Context, n int) (Reading, *Error) {
 		agreed := known && adds == sound && f.content == before
 		if agreed && adds {
 			r.c.found(r.site, CTI36)
-			if round == 1 {
+			if round == 1 && !r.rowed {
 				return r.same(f), nil
 			}
-			got.Fingerprint = f
+			got.Same, got.Fingerprint = round == 1, f
 			return got, nil
 		}
 		// Two rounds that agree on what does not add up: a third would, too.
@@ -111,8 +112,9 @@ func (r *reading) same(f Fingerprint) Reading {
 
 // single is the reading of one page that is a whole list.
 func (r *reading) single(page int) Reading {
-	return Reading{Rows: r.pageRows(page), Counts: r.counts[page], Received: r.pages[page].received,
-		Fingerprint: r.c.hash.bodies(r.pages[page : page+1])}
+	f := bodies(r.pages[page : page+1])
+	return Reading{Same: f == r.last, Rows: r.pageRows(page), Counts: r.counts[page],
+		Received: r.pages[page].received, Fingerprint: f}
 }
 
 func (r *reading) pageRows(page int) []diff.Row {

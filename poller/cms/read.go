@@ -11,7 +11,9 @@ import (
 // Reading is one observation of a VDN.
 type Reading struct {
 	// Same says that the reading says what the fingerprint given to Read stands
-	// for. Rows and Counts are then unset: nothing was decoded.
+	// for. Rows and Counts are then unset, as nothing was decoded, unless the
+	// fingerprint asked for them (Fingerprint.WithRows): such a Reading is no
+	// empty list, and must not be compared as one.
 	Same bool
 	// Rows in no order. The caller's own.
 	Rows   []diff.Row
@@ -44,7 +46,8 @@ type Reading struct {
 // The error is an [*Error], of any of its categories; on it, the Reading holds
 // nothing but Calls. If any page fails the reading fails.
 func (c *Client) Read(ctx context.Context, vdn diff.VDN, last Fingerprint) (Reading, error) {
-	r := reading{c: c, site: c.site(vdn), last: last}
+	r := reading{c: c, site: c.site(vdn), last: last, rowed: last.rows}
+	r.last.rows = false
 	defer r.release()
 	got, err := r.read(ctx)
 	got.Calls = r.calls
@@ -53,7 +56,7 @@ func (c *Client) Read(ctx context.Context, vdn diff.VDN, last Fingerprint) (Read
 		c.metrics.reading(got, err)
 		return got, err // not a nil *Error in an error
 	}
-	if !got.Same {
+	if got.Rows != nil {
 		got.UnknownTimes = unknownTimes(got.Rows)
 		c.warnTimes(r.site, got)
 	}

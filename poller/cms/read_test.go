@@ -22,7 +22,10 @@ func TestReadOnePage(t *testing.T) {
 			if !again.Same || again.Rows != nil || again.Fingerprint != first.Fingerprint || again.Calls != 1 {
 				t.Errorf("unchanged: got %+v, want Same", again)
 			}
-			if r := read(t, c, Fingerprint{}); r.Same || len(r.Rows) != 100 {
+			if r := read(t, c, first.Fingerprint.WithRows()); !r.Same || r.Fingerprint != first.Fingerprint || !slices.Equal(r.Rows, u.rows) || r.Counts != u.counts {
+				t.Errorf("unchanged, with rows: got %+v", r)
+			}
+			if r := read(t, c, Fingerprint{}.WithRows()); r.Same || len(r.Rows) != 100 {
 				t.Errorf("nothing to compare with: got %+v, want rows", r)
 			}
 			u.set(func() { u.rows[7].Reason = 2 })
@@ -79,6 +82,10 @@ func TestReadPages(t *testing.T) {
 	if !same.Same || same.Calls != 3 || same.Fingerprint != first.Fingerprint {
 		t.Errorf("unchanged: got %+v", same)
 	}
+	rowed := read(t, c, same.Fingerprint.WithRows())
+	if !rowed.Same || rowed.Calls != 3 || len(rowed.Rows) != 250 || rowed.Counts != u.counts || rowed.Fingerprint != first.Fingerprint {
+		t.Errorf("unchanged, with rows: got %d rows in %d calls, same %v", len(rowed.Rows), rowed.Calls, rowed.Same)
+	}
 	u.set(func() { slices.Reverse(u.rows) })
 	turned := read(t, c, same.Fingerprint)
 	if !turned.Same || turned.Calls != 3 || turned.Fingerprint == first.Fingerprint {
@@ -97,13 +104,13 @@ func TestReadPages(t *testing.T) {
 
 // Page sizes from one up, lists around multiples of them.
 func TestReadPageSizes(t *testing.T) {
+	u := newUpstream(t, 0)
 	for _, size := range []int{1, 3, 10} {
-		for agents := range 22 {
-			for _, cti := range []string{CTI36, CTIAuto} {
+		for _, cti := range []string{CTI36, CTIAuto} {
+			c := u.client(t, func(o *Options) { o.CTI, o.PageSize, o.MaxInFlight = cti, size, 4 })
+			for agents := range 22 {
 				for _, paging := range []bool{true, false} {
-					u := newUpstream(t, agents)
-					u.paging = paging
-					c := u.client(t, func(o *Options) { o.CTI, o.PageSize, o.MaxInFlight = cti, size, 4 })
+					u.set(func() { u.resize(agents); u.paging = paging })
 					r := read(t, c, Fingerprint{})
 					if !slices.Equal(sortedRows(r.Rows), u.rows) || r.Torn {
 						t.Errorf("CTI %s, size %d, paging %v: got %d of %d rows, torn %v", cti, size, paging, len(r.Rows), agents, r.Torn)
@@ -111,8 +118,6 @@ func TestReadPageSizes(t *testing.T) {
 					if !paging && r.Calls != 1 {
 						t.Errorf("CTI %s, size %d: %d calls for a list that came whole", cti, size, r.Calls)
 					}
-					c.Close()
-					u.Close()
 				}
 			}
 		}

@@ -145,12 +145,6 @@ type signer struct {
 	second atomic.Pointer[secondKey]
 }
 
-// String keeps the key out of whatever prints a signer.
-func (*signer) String() string { return redacted }
-
-// GoString is for %#v what String is for the other verbs.
-func (*signer) GoString() string { return redacted }
-
 // secondKey is the signing key of one second.
 type secondKey struct {
 	unix   int64

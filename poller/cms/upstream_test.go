@@ -49,7 +49,7 @@ type upstream struct {
 	answer http.HandlerFunc
 }
 
-func newUpstream(t *testing.T, agents int) *upstream {
+func newUpstream(t testing.TB, agents int) *upstream {
 	u := &upstream{}
 	u.resize(agents)
 	u.Server = httptest.NewUnstartedServer(u)
@@ -110,7 +110,7 @@ func (u *upstream) set(change func()) {
 	change()
 }
 
-func (u *upstream) options(t *testing.T) Options {
+func (u *upstream) options(t testing.TB) Options {
 	t.Helper()
 	where, err := url.Parse(u.URL)
 	if err != nil {
@@ -124,7 +124,7 @@ func (u *upstream) options(t *testing.T) Options {
 }
 
 // client makes a client of u that is closed before u is.
-func (u *upstream) client(t *testing.T, change func(*Options)) *Client {
+func (u *upstream) client(t testing.TB, change func(*Options)) *Client {
 	t.Helper()
 	o := u.options(t)
 	if change != nil {
@@ -138,9 +138,9 @@ func (u *upstream) client(t *testing.T, change func(*Options)) *Client {
 	return c
 }
 
-func read(t *testing.T, c *Client, last Fingerprint) Reading {
+func read(t testing.TB, c *Client, last Fingerprint) Reading {
 	t.Helper()
-	r, err := c.Read(context.Background(), vdn, last)
+	r, err := c.Read(t.Context(), vdn, last)
 	if err != nil {
 		t.Fatal(err)
 	}
