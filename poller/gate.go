@@ -79,6 +79,10 @@ func (g *gate) enter(ctx context.Context) (pass, error) {
 	}
 }
 
+// probing reports whether the call is to find out about the credentials, so
+// that others wait for it.
+func (p pass) probing() bool { return p.probe != nil }
+
 // leave reports a call's outcome. It returns true if the call started a pause
 // or proved the credentials anew: the others have to be told.
 func (p pass) leave(err error) (turned bool) {
@@ -123,13 +127,11 @@ func (g *gate) pause(e *cms.Error) {
 	g.until = g.now().Add(wait)
 }
 
-// hold starts or prolongs a pause that another replica ran into.
-func (g *gate) hold(until time.Time, reason *cms.Error) {
+// doubt makes the next call a probe: another replica was refused.
+func (g *gate) doubt() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if until.After(g.until) && until.After(g.now()) {
-		g.proven, g.until, g.reason = false, until, reason
-	}
+	g.proven = false
 }
 
 // paused returns when the pause ends and why it began; zero when calls may be

@@ -25,35 +25,92 @@ func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick) {
 	defer w.polling.Unlock()
 
 	begun := time.Now()
-	pass, err := p.gate.enter(ctx)
-	if errors.Is(err, errPaused) {
+	reading, err := p.read(ctx, w, w.known(p.opt.Queue.Now()))
+	var outcome string
+	if err == nil && reading.Same {
+		var same bool
+		if same, err = p.same(ctx, w, t, reading); same {
+			outcome = "same"
+		} else if err == nil {
+			reading, err = p.read(ctx, w, reading.Fingerprint.WithRows())
+		}
+	}
+	if err == nil && outcome == "" {
+		outcome, err = p.take(ctx, w, t, reading)
+	}
+	var failure *cms.Error
+	switch {
+	case errors.Is(err, errPaused):
 		p.metrics.poll("paused", 0)
 		return
-	}
-	var reading cms.Reading
-	if err == nil {
-		reading, err = p.opt.Upstream.Read(ctx, w.vdn, w.known(p.opt.Queue.Now()))
-		if pass.leave(err) {
-			p.turned(ctx)
-		}
-		if err == nil {
-			if err := p.opt.Queue.Proven(ctx); err != nil {
-				p.log.Warn("probation not ended", "error", err)
-			}
-		}
-	}
-	if err != nil {
-		p.fail(ctx, w, asError(err), time.Since(begun))
+	case errors.As(err, &failure):
+		p.fail(ctx, w, failure, time.Since(begun))
 		return
-	}
-	outcome, err := p.take(ctx, w, t, reading)
-	if err != nil {
+	case err != nil:
 		// The upstream is well and the bus is not. The head is read again at
 		// the next poll, which finds whatever this one could not commit.
 		outcome = "uncommitted"
 		p.log.Error("poll not committed", "vdn", w.vdn, "error", err)
 	}
 	p.metrics.poll(outcome, time.Since(begun))
+}
+
+// read makes one reading, if the credentials are known to be good, and first
+// finds out whether they are, by a single call, if they are not.
+func (p *Poller) read(ctx context.Context, w *watch, last cms.Fingerprint) (cms.Reading, error) {
+	if p.opt.Queue.Probation() {
+		p.gate.doubt()
+	}
+	pass, err := p.gate.enter(ctx)
+	if err != nil {
+		return cms.Reading{}, err
+	}
+	if pass.probing() {
+		_, err := p.opt.Upstream.Probe(ctx, w.vdn)
+		p.settle(ctx, pass, err)
+		if err != nil {
+			return cms.Reading{}, err
+		}
+		if pass, err = p.gate.enter(ctx); err != nil {
+			return cms.Reading{}, err
+		}
+	}
+	reading, err := p.opt.Upstream.Read(ctx, w.vdn, last)
+	p.settle(ctx, pass, err)
+	return reading, err
+}
+
+// settle tells the gate how a call ended, and everybody what follows from it.
+func (p *Poller) settle(ctx context.Context, pass pass, err error) {
+	if pass.leave(err) {
+		p.turned(ctx)
+	}
+	if err == nil {
+		if err := p.opt.Queue.Proven(ctx); err != nil {
+			p.log.Warn("probation not ended", "error", err)
+		}
+	}
+}
+
+// same takes a reading that is the one before once more, and so was not
+// decoded. It returns false if that may mean something new after all: the head
+// is another one by now, or something falls due.
+func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Reading) (bool, error) {
+	head, seq, err := p.opt.Store.Head(ctx, w.vdn)
+	if err != nil {
+		return false, fmt.Errorf("read head: %w", err)
+	}
+	at := max(p.opt.Queue.At(reading.Received), head.ObservedAt+1)
+	if w.replyHead != seq || at >= w.quietUntil || w.detectedBy(at) != diff.Poll {
+		return false, nil
+	}
+	if err := p.welcome(ctx, w, at, diff.Poll, &head); err != nil {
+		return false, err
+	}
+	head = head.Touched(at, t.Order)
+	p.opt.Store.Keep(w.vdn, seq, head)
+	w.compared(&head, seq)
+	return true, nil
 }
 
 // take compares a reading with the head and commits what changed.
@@ -67,26 +124,21 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 			return "", fmt.Errorf("read head: %w", err)
 		}
 		head = w.uptodate(head, seq)
-		obs := observe(w.vdn, t, reading, max(at, head.ObservedAt+1), detectedBy)
+		obs := diff.Observation{
+			VDN: w.vdn, At: max(at, head.ObservedAt+1), Order: t.Order, DetectedBy: detectedBy,
+			Counts: reading.Counts, Rows: reading.Rows, Torn: reading.Torn,
+		}
 		if try == 0 {
-			if err := p.welcome(ctx, w, &obs, &head); err != nil {
+			if err := p.welcome(ctx, w, obs.At, detectedBy, &head); err != nil {
 				return "", err
 			}
 		}
-		if reading.Same && w.replyHead == seq && obs.At < w.quietUntil {
-			head = head.Touched(obs.At, obs.Order)
-			p.opt.Store.Keep(w.vdn, seq, head)
-			w.compared(&head, seq)
-			return "same", nil
-		}
 		r := diff.Compare(&head, &obs, p.opt.Diff)
-		if r.Commit {
-			if seq, err = p.opt.Store.Commit(ctx, seq, &head, r); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-		} else {
+		if !r.Commit {
 			p.opt.Store.Keep(w.vdn, seq, r.Snapshot)
+		} else if seq, err = p.opt.Store.Commit(ctx, seq, &head, r); err != nil {
+			errs = append(errs, err)
+			continue
 		}
 		w.compared(&r.Snapshot, seq)
 		w.reply, w.replyHead, w.quietUntil = reading.Fingerprint, seq, r.QuietUntil
@@ -101,30 +153,23 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 	return "", errors.Join(errs...)
 }
 
-func observe(vdn diff.VDN, t tick.Tick, r cms.Reading, at diff.Time, detectedBy string) diff.Observation {
-	return diff.Observation{
-		VDN: vdn, At: at, Order: t.Order, DetectedBy: detectedBy,
-		Counts: r.Counts, Rows: r.Rows, Torn: r.Torn,
-	}
-}
-
-// known is the reply whose repetition needs no decoding at this time: none, if
-// the same reply might mean something new by then.
+// known is the last reply, for Read to compare with. Rows are wanted all the
+// same if the same reply might mean something new by now.
 func (w *watch) known(now diff.Time) cms.Fingerprint {
 	if now.Add(time.Second) >= w.quietUntil {
-		return cms.Fingerprint{}
+		return w.reply.WithRows()
 	}
 	return w.reply
 }
 
 // welcome notes a good poll, and publishes the feed's recovery before the
 // events that it may have found.
-func (p *Poller) welcome(ctx context.Context, w *watch, obs *diff.Observation, head *diff.Snapshot) error {
+func (p *Poller) welcome(ctx context.Context, w *watch, at diff.Time, detectedBy string, head *diff.Snapshot) error {
 	p.rejoin(w)
-	if !w.good(obs.At, obs.DetectedBy, head) {
+	if !w.good(at, detectedBy, head) {
 		return nil
 	}
-	p.log.Info("feed ok", "vdn", w.vdn)
+	p.log.Info("feed ok", "vdn", w.vdn.String())
 	return p.publish(ctx, []*watch{w}, false)
 }
 
@@ -139,7 +184,7 @@ func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.D
 	}
 	p.separate(ctx, w)
 	status, changed, wait := w.failed(p.opt.Queue.Now(), time.Now(), err)
-	p.log.Warn("poll failed", "vdn", w.vdn, "category", err.Category, "error", err, "feed", status, "retry", wait)
+	p.log.Warn("poll failed", "vdn", w.vdn.String(), "category", err.Category, "error", err, "feed", status, "retry", wait)
 	if changed {
 		p.publish(ctx, []*watch{w}, false)
 	}

@@ -36,6 +36,8 @@ import (
 // lets it skip the decoding of an identical reply.
 type Upstream interface {
 	Read(ctx context.Context, vdn diff.VDN, last cms.Fingerprint) (cms.Reading, error)
+	// Probe makes exactly one call, to see whether the credentials are accepted.
+	Probe(ctx context.Context, vdn diff.VDN) (cms.Reply, error)
 }
 
 // Store keeps the snapshots that polls are compared with.
@@ -223,7 +225,7 @@ func (p *Poller) recall(ctx context.Context) {
 		w.started = now
 		head, _, err := p.opt.Store.Head(ctx, w.vdn)
 		if err != nil {
-			p.log.Error("head not read", "vdn", w.vdn, "error", err)
+			p.log.Error("head not read", "vdn", w.vdn.String(), "error", err)
 			continue
 		}
 		w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = head.ObservedAt, head.LastSequence, head.Revision

@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -201,13 +200,4 @@ func (w *watch) sent(at diff.Time) {
 
 func feedError(err *cms.Error) *diff.FeedError {
 	return &diff.FeedError{Category: string(err.Category), Code: err.Code, Message: err.Message}
-}
-
-// asError makes any failure of a poll a cms.Error, for its category.
-func asError(err error) *cms.Error {
-	var e *cms.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &cms.Error{Category: cms.Network, Message: err.Error()}
 }
