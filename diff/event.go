@@ -15,6 +15,9 @@ const (
 	KindUpdated   Kind = "updated"   // same state, another length, begin or reason
 	KindOverdue   Kind = "overdue"   // rests longer than asked for
 	KindCorrected Kind = "corrected" // an inferred state proved wrong
+
+	// KindNone, in Correction.Now: nothing happened.
+	KindNone Kind = "none"
 )
 
 // Certainty says whether an event or state follows from what was read.
@@ -22,7 +25,7 @@ type Certainty string
 
 const (
 	// Certain follows from the documented meaning of the fields, all polls so
-	// far and the assumptions of docs/design.md.
+	// far and the assumptions of docs/inference.md.
 	Certain Certainty = "certain"
 	// Inferred is the best guess among several possibilities.
 	Inferred Certainty = "inferred"

@@ -15,6 +15,9 @@ type Feed struct {
 	Gap *Gap `json:"gap,omitempty"`
 	// Error is the last failure while the status is not ok.
 	Error *FeedError `json:"error,omitempty"`
+
+	// ObservedAt is when the status was found. It travels in the envelope.
+	ObservedAt Time `json:"-"`
 }
 
 // Status of a feed.

@@ -9,6 +9,9 @@ import (
 // is null in JSON; any other value is RFC 3339 with exactly three decimals.
 type Time int64
 
+// lastTime is the last that RFC 3339 can write: the end of the year 9999.
+const lastTime Time = 253_402_300_799_999
+
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // TimeOf truncates t to its millisecond. The zero time.Time gives 0.
@@ -26,6 +29,9 @@ func (t Time) Time() time.Time {
 	}
 	return time.UnixMilli(int64(t)).UTC()
 }
+
+// TimeOfDuration is d in milliseconds, to add to a Time.
+func TimeOfDuration(d time.Duration) Time { return Time(d / time.Millisecond) }
 
 // Add returns t moved by d, truncated to milliseconds.
 func (t Time) Add(d time.Duration) Time { return t + Time(d/time.Millisecond) }

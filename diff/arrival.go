@@ -1,0 +1,67 @@
+package diff
+
+import "strconv"
+
+// reportArrival reports an agent who was not known, or only as departed.
+func (c *comparison) reportArrival(t *token, n *Agent) {
+	c.begin(t, n)
+	if c.baseline {
+		return
+	}
+	e := c.arrival(t, n, None)
+	sure := t.now.single() && !c.doubt
+	var alt kinds
+	if !c.isNew(t, n.BeginAt) {
+		sure, alt = false, altNone
+	}
+	if t.now.has(Resting) && c.mayBeUnseen(t) {
+		sure, alt = false, alt|altUpdated
+		if t.is == Resting {
+			e.OccurredAt, e.OccurredAfter = 0, t.seen
+		}
+	}
+	c.emit(n, e, sure, alt|arrivals(t.now&^only(t.is)))
+}
+
+// mayBeUnseen says that an agent whom the last list did not show may have
+// rested all the time, so that his begin time may be that of a prolongation.
+func (c *comparison) mayBeUnseen(t *token) bool {
+	if t.grave != nil {
+		g := &t.grave.Agent
+		return g.candidates().has(Resting) && (g.RequestedSeconds != t.row.Requested || g.BeginAt == 0)
+	}
+	return c.prev.Quality != Consistent
+}
+
+// isNew says that begin time b is not older than the last poll that did not
+// show it.
+func (c *comparison) isNew(t *token, b Time) bool {
+	if b == 0 {
+		return t.a != nil || c.prev.Quality == Consistent
+	}
+	last := t.seen
+	if t.a == nil {
+		last = c.prev.ObservedAt
+	}
+	return b.bucketEnd()+c.slack() >= last+c.prev.Memory.Clock.behind(c.at)
+}
+
+func (c *comparison) slack() Time { return TimeOfDuration(c.opt.Slack) }
+
+// begin starts a rest with its first sighting.
+func (c *comparison) begin(t *token, n *Agent) {
+	first := n.BeginAt
+	if first == 0 {
+		first = c.at
+	}
+	n.RestID = strconv.Itoa(n.WorkNo) + "-" + strconv.FormatInt(int64(first), 10)
+	c.newToken(n)
+}
+
+// newToken notes the first sighting of a begin time.
+func (c *comparison) newToken(n *Agent) {
+	if n.BeginAt != 0 && n.BeginAt.wholeSecond() {
+		n.Memory.FirstSeen = c.at
+	}
+	c.out.clock.saw(n.BeginAt, c.at)
+}

@@ -1,0 +1,56 @@
+package diff
+
+// reportOverdue says whether n rests longer than asked for, and reports it
+// when it begins.
+func (c *comparison) reportOverdue(t *token, n *Agent) {
+	n.Overdue = t.is == Resting && c.at > n.deadline()
+	if !n.Overdue || c.baseline {
+		return
+	}
+	same := t.a != nil && t.a.RestID == n.RestID
+	if same && t.a.Overdue {
+		return
+	}
+	if same && t.a.State != Resting && t.a.BeginAt == n.BeginAt && t.a.deadline() < c.prev.Memory.Since {
+		return // he was overdue in the first snapshot, which took him for another state
+	}
+	e := c.event(KindOverdue, n, Resting, Resting)
+	if same && t.a.RequestedSeconds != n.RequestedSeconds {
+		e.window(window{t.seen, c.at})
+	} else {
+		e.window(overdueWindow(n.deadline(), n.BeginAt, t.seen, c.at))
+	}
+	elapsed, over := wholeSeconds(n.restingSince(), c.at), n.secondsOver(c.at)
+	e.ElapsedSeconds, e.OverdueSeconds = &elapsed, &over
+	c.emit(n, e, t.now.single() && !c.doubt, altNone)
+}
+
+// restingSince is when the rest of a, who is resting, began.
+func (a *Agent) restingSince() Time {
+	if a.Memory.RestingSince != 0 {
+		return a.Memory.RestingSince
+	}
+	return a.BeginAt
+}
+
+// secondsOver is by how much a, resting until t, rests longer than asked for.
+// The length asked for counts from the begin time, also of a prolonged rest
+// that had begun before it.
+func (a *Agent) secondsOver(t Time) int {
+	if a.RequestedSeconds <= 0 || a.BeginAt == 0 {
+		return 0
+	}
+	return max(0, wholeSeconds(a.BeginAt, t)-a.RequestedSeconds)
+}
+
+// longest is the longest rest that is reckoned with, in seconds; the interface
+// document ends at 86399.
+const longest = 1_000_000_000
+
+// deadline is the last instant at which a, resting, is not overdue.
+func (a *Agent) deadline() Time {
+	if a.BeginAt == 0 || a.RequestedSeconds <= 0 {
+		return Never - 1
+	}
+	return a.BeginAt + Time(min(a.RequestedSeconds, longest))*1000
+}

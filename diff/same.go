@@ -1,0 +1,88 @@
+package diff
+
+// reportStay reports a token that has one state for its whole life.
+func (c *comparison) reportStay(t *token, n *Agent) {
+	believed := t.a.State
+	switch {
+	case t.is == believed:
+		c.reportUpdates(t, n, t.now.single())
+		return
+	case t.is > believed && !t.broken && (t.a.Memory.Loose || t.a.candidates().single()):
+		// What was said was right when it was made: a forward move noticed late.
+		e := c.arrival(t, n, believed)
+		w := entered(n.BeginAt, n.BeginAt-1, c.at)
+		e.OccurredAfter, e.OccurredBefore, e.OccurredAt = w.after, w.before, 0
+		c.emit(n, e, false, arrivals(t.now&^only(t.is))&^arrivals(only(believed))|altNone)
+	default:
+		c.correct(t, n, believed, t.is, t.now)
+	}
+	c.reportUpdates(t, n, t.now.single())
+}
+
+// correct says that an agent believed to be in state s is, or was, in state x;
+// c0 are the states that it may be in truth.
+func (c *comparison) correct(t *token, n *Agent, s, x State, c0 set) {
+	var alt kinds
+	if c0.has(s) {
+		alt = altNone
+	}
+	c.emit(n, c.correction(t, n, s, x), c0.single() && !c.doubt && !t.broken, alt)
+}
+
+// reportAhead reports a token that may have moved on under the same begin time.
+func (c *comparison) reportAhead(t *token, n *Agent) {
+	s := t.a.State
+	if t.broken {
+		if t.is != s {
+			c.correct(t, n, s, t.is, t.now)
+		}
+		c.reportUpdates(t, n, false)
+		return
+	}
+	if !t.past.has(s) || t.is < s || t.was != s && t.was == t.is {
+		c.correct(t, n, s, t.was, t.past)
+		s = t.was
+	}
+	if t.is == s {
+		c.reportUpdates(t, n, t.now == t.past && t.now.single())
+		return
+	}
+	e := c.arrival(t, n, s)
+	if c.solved {
+		e.OccurredAfter = min(e.OccurredAfter, c.prev.Memory.SureAt)
+	}
+	alt := arrivals(t.now & s.later() &^ only(t.is))
+	late := t.past&t.now != 0
+	if late {
+		// He may have been there already when last listed.
+		e.OccurredAt = 0
+		e.OccurredAfter = min(e.OccurredAfter, n.BeginAt-1)
+		alt |= altNone
+	}
+	c.emit(n, e, t.now.single() && !late && !c.doubt, alt)
+}
+
+// later is the set of states after s.
+func (s State) later() set { return only(s).onward() &^ only(s) }
+
+// reportUpdates reports changes within a stage.
+func (c *comparison) reportUpdates(t *token, n *Agent, certain bool) {
+	a := t.a
+	if a.RequestedSeconds != n.RequestedSeconds {
+		c.update(t, n, "duration", certain)
+	}
+	if a.State == Waiting && t.is == Waiting && a.reason() != n.reason() {
+		c.update(t, n, "reason", certain)
+	}
+}
+
+func (c *comparison) update(t *token, n *Agent, what string, certain bool) {
+	e := c.event(KindUpdated, n, t.is, t.is)
+	e.What = what
+	e.window(window{t.seen, c.at})
+	var alt kinds
+	if t.link != stay {
+		alt = arrivals(t.now & t.is.later())
+	}
+	c.emit(n, e, certain && !c.doubt, alt)
+}
