@@ -55,6 +55,9 @@ func (c *Config) check(f *faults) {
 	}
 	f.want(within(c.Retention, time.Hour, 100*365*24*time.Hour), "RETENTION", c.Retention)
 	f.want(within(c.Heartbeat, time.Second, time.Hour), "HEARTBEAT", c.Heartbeat)
+	if c.Retention <= c.Heartbeat && !f.has("RETENTION") && !f.has("HEARTBEAT") {
+		f.add("RETENTION", "%v: want more than the heartbeat, %v", c.Retention, c.Heartbeat)
+	}
 	f.want(oneOf(c.LogFormat, "text", "json"), "LOG_FORMAT", c.LogFormat)
 }
 

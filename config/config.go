@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,10 @@ type Config struct {
 	CMSRate        float64 `env:"CMS_RATE" envDefault:"0" form:"0 or more" help:"calls per second, per replica; 0 is no limit"`
 	// Wrong, every begin time is unknown and no rest is ever overdue.
 	CMSBeginTime string `env:"CMS_BEGIN_TIME" envDefault:"auto" form:"auto, ms or s" help:"unit of beginTime in replies"`
+
+	// Set, polls make further calls, to an interface that the account may not be
+	// allowed to use.
+	CMSResolve bool `env:"CMS_RESOLVE" envDefault:"false" form:"true or false" help:"ask CC-CMS's sibling interface for the states that a reply leaves open"`
 
 	// What is polled. A VDN that is taken away is no longer polled; its events stay.
 	VDNs VDNs `env:"VDNS" form:"1:170,1:200-204,2:7" help:"VDNs to poll, as ccId:vdn or a range of them"`
@@ -161,20 +166,36 @@ func (f *faults) parsing(err error) {
 }
 
 // unknown adds variables with our prefix that mean nothing: a misspelt name
-// would otherwise go unnoticed, and its default be used. Variables of the
-// simulator are not the service's.
+// would otherwise go unnoticed, and its default be used. The price is that an
+// older version refuses the settings of a newer one, by name; ignoring them
+// would be worse.
 func (f *faults) unknown(values map[string]string) {
 	var names []string
 	for k := range values {
 		name, ours := strings.CutPrefix(k, Prefix)
-		if ours && !strings.HasPrefix(name, "SIM_") && settingOf(name).Name == "" {
+		if ours && !foreign(name, values[k]) && settingOf(name).Name == "" {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		f.add(name, "no such setting; did you mean %s%s?", Prefix, nearest(name))
+		if near := nearest(name); near != "" {
+			f.add(name, "no such setting; did you mean %s%s?", Prefix, near)
+		} else {
+			f.add(name, "no such setting")
+		}
 	}
+}
+
+// kubernetes matches what Kubernetes puts into the environment of every pod for a
+// service that is called restwatch or restwatch-something.
+var kubernetes = regexp.MustCompile(`^(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// foreign reports whether a variable with our prefix is meant for somebody else:
+// the simulator, or nobody, as it comes from Kubernetes.
+func foreign(name, value string) bool {
+	return strings.HasPrefix(name, "SIM_") || kubernetes.MatchString(name) ||
+		(name == "PORT" || strings.HasSuffix(name, "_PORT")) && strings.Contains(value, "://")
 }
 
 func (f *faults) err() error {
@@ -208,6 +229,9 @@ func secretFrom(f *faults, value Secret, name, path string) Secret {
 	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if text == "" {
 		f.add(name+"_FILE", "%q is empty: want the secret alone in it", path)
+	}
+	if strings.ContainsAny(text, "\r\n") {
+		f.add(name+"_FILE", "%q has several lines: want the secret alone in it", path)
 	}
 	return Secret(text)
 }

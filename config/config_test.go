@@ -79,6 +79,9 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		{"VDNS", "1:1-5001", "want a vdn of 1..5000"},
 		{"VDNS", "65536:1", "want a ccId of 1..65535"},
 		{"VDNS", "1:9-3", "smaller number first"},
+		{"VDNS", "+1:5", "want ccId:vdn"},
+		{"VDNS", "1:5-+7", "want ccId:vdn"},
+		{"CMS_RESOLVE", "perhaps", "want true or false"},
 		{"VDNS", "1:1-9,1:5", "1:5: listed twice"},
 		{"SCHEDULE", "often", "want @every 5s or a cron expression"},
 		{"SCHEDULE", "@every 50ms", "100ms..24h"},
@@ -86,6 +89,10 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		{"SCHEDULE", "0 0 31 2 *", "no time matches"},
 		{"SCHEDULE", "CRON_TZ=Nowhere/City * * * * *", "Nowhere/City"},
 		{"SCHEDULE", "TZ=", "want @every 5s or a cron expression"},
+		{"SCHEDULE", "CRON_TZ=UTC", "want @every 5s or a cron expression"},
+		{"SCHEDULE", "CRON_TZ= * * * * *", "the time zone has no name"},
+		{"SCHEDULE", "CRON_TZ=UTC @every 200ms", "an interval has no time zone"},
+		{"SCHEDULE", ", * * * * *", "a field names no time"},
 		{"VDN_SCHEDULES", "1:170", "want ccId:vdn=schedule"},
 		{"VDN_SCHEDULES", "1:9=@every 1s", "1:9: not among"},
 		{"VDN_SCHEDULES", "1:170=never", "cron expression"},
@@ -163,6 +170,51 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
+func TestSecretFileOfSeveralLines(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(secret+"\n"+secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(good("RESTWATCH_CMS_SECRET_KEY=", "RESTWATCH_CMS_SECRET_KEY_FILE="+file))
+	if err == nil || !strings.Contains(err.Error(), "RESTWATCH_CMS_SECRET_KEY_FILE") || !strings.Contains(err.Error(), "several lines") || strings.Contains(err.Error(), secret) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRetentionExceedsHeartbeat(t *testing.T) {
+	_, err := Load(good("RESTWATCH_RETENTION=1h", "RESTWATCH_HEARTBEAT=1h"))
+	if err == nil || !strings.Contains(err.Error(), "RESTWATCH_RETENTION") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Kubernetes adds these to a pod beside a service of such a name; they must not
+// keep the program from starting.
+func TestVariablesOfOthers(t *testing.T) {
+	if _, err := Load(good(
+		"RESTWATCH_SERVICE_HOST=10.0.0.1", "RESTWATCH_SERVICE_PORT=8080", "RESTWATCH_SERVICE_PORT_HTTP=8080",
+		"RESTWATCH_PORT=tcp://10.0.0.1:8080", "RESTWATCH_PORT_8080_TCP=tcp://10.0.0.1:8080",
+		"RESTWATCH_PORT_8080_TCP_PROTO=tcp", "RESTWATCH_PORT_8080_TCP_PORT=8080", "RESTWATCH_PORT_8080_TCP_ADDR=10.0.0.1",
+		"RESTWATCH_NATS_SERVICE_HOST=10.0.0.2", "RESTWATCH_NATS_PORT=tcp://10.0.0.2:4222", "RESTWATCH_NATS_PORT_4222_TCP_ADDR=10.0.0.2",
+		"RESTWATCH_SIM_ACCESS_KEY=x",
+	)); err != nil {
+		t.Error(err)
+	}
+	// A slip all the same.
+	for _, name := range []string{"PORT=8080", "NATS_PORT=4222", "SIMS=1"} {
+		if _, err := Load(good("RESTWATCH_" + name)); err == nil {
+			t.Errorf("%s: got no error", name)
+		}
+	}
+}
+
+func TestEmptyIsUnset(t *testing.T) {
+	c, err := Load(good("RESTWATCH_SCHEDULE=", "RESTWATCH_CMS_TIMEOUT=", "RESTWATCH_NATS_URL=", "RESTWATCH_VDN_SCHEDULES="))
+	if err != nil || c.Schedule.Every != 5*time.Second || c.CMSTimeout != 5*time.Second || c.CMSResolve {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
 func TestNoSecretIsEverPrinted(t *testing.T) {
 	c, err := Load(good("RESTWATCH_NATS_URL=nats://127.0.0.1", "RESTWATCH_NATS_USER=service", "RESTWATCH_NATS_PASSWORD="+secret))
 	if err != nil {
@@ -208,6 +260,28 @@ func FuzzVDNs(f *testing.F) {
 			if i > 0 && !(list[i-1].CC < v.CC || list[i-1].CC == v.CC && list[i-1].ID < v.ID) {
 				t.Errorf("%q: %v after %v", s, v, list[i-1])
 			}
+		}
+	})
+}
+
+func FuzzSchedule(f *testing.F) {
+	for _, s := range []string{"@every 5s", "@every 100ms", "*/10 * 8-20 * * *", "CRON_TZ=Asia/Shanghai 0 9 * * 1-5", "@hourly", "TZ=", ", * * * *", "0 0 31 2 *", "*/0 * * * *"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		var s Schedule
+		if s.UnmarshalText([]byte(spec)) != nil {
+			return
+		}
+		if (s.Every != 0) == (s.Cron != nil) {
+			t.Errorf("%q: got interval %v and expression %v, want one of them", spec, s.Every, s.Cron)
+		}
+		if s.Cron == nil && s.Every < shortest {
+			t.Errorf("%q: interval %v is too short", spec, s.Every)
+		}
+		var again Schedule
+		if err := again.UnmarshalText([]byte(s.Spec)); err != nil || again.Every != s.Every {
+			t.Errorf("%q: its own text %q gives %v, %v", spec, s.Spec, again.Every, err)
 		}
 	})
 }

@@ -52,12 +52,13 @@ func settingOfField(field string) Setting {
 	return Setting{}
 }
 
-// nearest is the setting whose name takes the fewest changes to get to.
+// nearest is the setting whose name takes the fewest changes to get to, "" if
+// that would be another word rather than a slip.
 func nearest(name string) string {
-	best, least := "", 1<<30
+	best, least := "", len(name)/3
 	for _, s := range Settings() {
-		if d := distance(strings.ToUpper(name), s.name); d < least {
-			best, least = s.name, d
+		if d := distance(strings.ToUpper(name), s.name); d <= least {
+			best, least = s.name, d-1
 		}
 	}
 	return best

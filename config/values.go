@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // CRON_TZ must work where the system has no time zones, as in a bare container
 
 	"github.com/robfig/cron/v3"
 )
@@ -106,9 +107,9 @@ func parseRange(s string) (from VDN, to int, err error) {
 		last = first
 	}
 	var errs [3]error
-	from.CC, errs[0] = strconv.Atoi(cc)
-	from.ID, errs[1] = strconv.Atoi(first)
-	to, errs[2] = strconv.Atoi(last)
+	from.CC, errs[0] = number(cc)
+	from.ID, errs[1] = number(first)
+	to, errs[2] = number(last)
 	switch {
 	case !ok || cmp.Or(errs[0], errs[1], errs[2]) != nil:
 		return from, to, badForm("%q: want ccId:vdn or ccId:first-last, as in 1:170,1:200-204", s)
@@ -120,6 +121,14 @@ func parseRange(s string) (from VDN, to int, err error) {
 		return from, to, badForm("%q: want the smaller number first", s)
 	}
 	return from, to, nil
+}
+
+// number reads digits; Atoi would take signs as well.
+func number(s string) (int, error) {
+	if strings.Trim(s, "0123456789") != "" {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.Atoi(s)
 }
 
 // Schedule is when a VDN is polled: exactly one of Every and Cron is set.
@@ -158,15 +167,38 @@ func (s *Schedule) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// parse keeps a panic of the parser, which some malformed zones provoke, from
-// ending the process.
+// parse refuses what the parser takes and gets wrong: an interval behind a time
+// zone, which it rounds to whole seconds; a zone without a name; a field of
+// commas alone, which matches nothing, and to find that out takes seconds. It
+// keeps a panic of the parser, which some malformed zones provoke, from ending
+// the process.
 func parse(spec string) (s cron.Schedule, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("not understood")
 		}
 	}()
-	return parser.Parse(spec)
+	if zone, fields, ok := strings.Cut(spec, " "); ok && strings.Contains(zone, "TZ=") {
+		if strings.HasSuffix(zone, "=") {
+			return nil, fmt.Errorf("the time zone has no name")
+		}
+		if strings.HasPrefix(strings.TrimSpace(fields), "@every") {
+			return nil, fmt.Errorf("an interval has no time zone")
+		}
+	}
+	s, err = parser.Parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	if fields, ok := s.(*cron.SpecSchedule); ok {
+		const star = 1 << 63 // how the parser marks a *
+		for _, bits := range []uint64{fields.Second, fields.Minute, fields.Hour, fields.Dom, fields.Month, fields.Dow} {
+			if bits&^star == 0 {
+				return nil, fmt.Errorf("a field names no time")
+			}
+		}
+	}
+	return s, nil
 }
 
 // VDNSchedules are the VDNs that have a schedule of their own.
