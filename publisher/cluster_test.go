@@ -1,0 +1,115 @@
+package publisher
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"restwatch/diff"
+)
+
+// cluster runs three servers. It returns their URLs.
+func cluster(t *testing.T) []string {
+	t.Helper()
+	var routes []*url.URL
+	var ports []int
+	for range 3 { // every server has to know all of them from the start
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		routes = append(routes, &url.URL{Scheme: "nats-route", Host: l.Addr().String()})
+		l.Close()
+	}
+	var urls []string
+	for i, port := range ports {
+		s := natsServer(t, &server.Options{
+			ServerName: fmt.Sprintf("n%d", i), JetStream: true, StoreDir: t.TempDir(), Routes: routes,
+			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: port},
+		})
+		urls = append(urls, s.ClientURL())
+	}
+	return urls
+}
+
+// TestReplicated has two services work on a stream of three replicas, whose
+// leader changes under way.
+func TestReplicated(t *testing.T) {
+	t.Parallel() // it mostly waits for elections
+	urls := cluster(t)
+	o := Options{Replicas: 3}
+	var buses []*Bus
+	for i := range 2 {
+		nc, err := Connect(t.Context(), ConnectOptions{URLs: urls[i], Instance: fmt.Sprint(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		eventually(t, "a leader of the cluster", func() bool {
+			b, err := Open(t.Context(), nc, o)
+			if err == nil {
+				buses = append(buses, b)
+				t.Cleanup(b.Close)
+			}
+			return err == nil
+		})
+	}
+	const vdns, rounds = 6, 25
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	won := 0
+	for id := 1; id <= vdns; id++ {
+		for _, b := range buses {
+			wg.Go(func() {
+				v := diff.VDN{CC: 1, ID: id}
+				for range rounds {
+					prev, seq, err := b.Head(t.Context(), v)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					r := made(v, &prev, 2, 4)
+					if prev.Revision == 0 {
+						r = made(v, &prev, 0, 4)
+					}
+					_, err = b.Commit(t.Context(), seq, &prev, r)
+					switch {
+					case err == nil:
+						mu.Lock()
+						won += len(r.Events)
+						mu.Unlock()
+					case !errors.Is(err, ErrConflict):
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	for turn := 1; turn <= 2; turn++ {
+		eventually(t, "some commits", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return won >= turn*40
+		})
+		if _, err := buses[0].nc.Request("$JS.API.STREAM.LEADER.STEPDOWN.REST", nil, 10*time.Second); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+	// A commit may have been another's success that was taken for a conflict,
+	// never the other way round.
+	if got := audited(t, buses[0]); got < won || won == 0 {
+		t.Errorf("got %d events stored, %d were acknowledged", got, won)
+	}
+	contiguous(t, all(t, buses[0]))
+	if err := buses[1].Recheck(t.Context(), []diff.VDN{{CC: 1, ID: 1}}); err != nil {
+		t.Error(err)
+	}
+}
