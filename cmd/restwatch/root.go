@@ -38,6 +38,7 @@ To see it work, with nothing to set up:
 		newCheck(std),
 		newTail(std),
 		newSnapshot(std),
+		newVerify(std),
 		newRecord(std),
 		newDiff(std),
 		newVersion(),
