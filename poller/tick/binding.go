@@ -14,11 +14,13 @@ import (
 )
 
 const (
-	// renewWait bounds one attempt to find or mend stream and consumer, and
-	// lookupWait one question in it: just after a server's start questions get
-	// lost.
-	renewWait  = 10 * time.Second
-	lookupWait = 2 * time.Second
+	// renewWait bounds one attempt to find or mend stream and consumer.
+	renewWait = 20 * time.Second
+	// lookupWait is how long the answer to a question is first awaited. Questions
+	// get lost while a server starts or a leader is elected, so they are asked
+	// lookups times, with twice the patience each time.
+	lookupWait = 500 * time.Millisecond
+	lookups    = 4
 	// createTries is how often a missing stream is created in one attempt.
 	createTries = 4
 	// Between attempts.
@@ -64,11 +66,17 @@ func (b *binding) saw(seq uint64, stored time.Time) {
 }
 
 // restarted reports whether a tick shows that the sequences began anew: it is
-// younger than the newest known, yet numbered lower.
+// younger than the newest known, yet not numbered higher.
+//
+// One case stays: a request that was sent in the moment between a stream's being
+// made anew and our noticing, answered with a sequence higher than all we knew.
+// Its Order is then of the old epoch, so it ranks too low. That costs an
+// observation, which is taken for an old one; it never lets an old one pass for
+// new.
 func (b *binding) restarted(seq uint64, stored time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return seq < b.seq && !b.stored.IsZero() && stored.After(b.stored)
+	return seq <= b.seq && !b.stored.IsZero() && stored.After(b.stored)
 }
 
 // suspect has stream and consumer looked up soon. It does not block.
@@ -184,33 +192,55 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 }
 
 func (q *Queue) streamInfo(ctx context.Context) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookupWait)
-	defer cancel()
-	s, err := q.js.Stream(ctx, q.opt.Stream)
-	if err != nil {
-		return nil, err
-	}
-	return s.CachedInfo(), nil
+	var info *jetstream.StreamInfo
+	err := ask(ctx, func(ctx context.Context) error {
+		s, err := q.js.Stream(ctx, q.opt.Stream)
+		if err == nil {
+			info = s.CachedInfo()
+		}
+		return err
+	})
+	return info, err
 }
 
-// makeConsumer makes the shared consumer if it is missing, with a pause that
-// this replica knows of put back, and returns whether it did.
+// ask puts a question again while the answer stays away.
+func ask(ctx context.Context, question func(context.Context) error) (err error) {
+	for try := range lookups {
+		patience, cancel := context.WithTimeout(ctx, lookupWait<<try)
+		err = question(patience)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// makeConsumer makes the shared consumer if it is missing, and returns whether
+// it was. A pause that this replica knows of outlives the consumer, whoever makes
+// the next.
 func (q *Queue) makeConsumer(ctx context.Context) (made bool, err error) {
-	lookup, cancel := context.WithTimeout(ctx, lookupWait)
-	defer cancel()
-	_, err = q.js.Consumer(lookup, q.opt.Stream, durable)
-	if err == nil {
-		return false, nil
+	info, err := q.consumerInfo(ctx)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		made = true
+		var c jetstream.Consumer
+		c, err = q.js.CreateConsumer(ctx, q.opt.Stream, q.restored(q.consumerConfig()))
+		if err == nil {
+			// Nothing is lost with this one. To look again, and perhaps find it
+			// resumed already, would be to undo that.
+			q.state.carry(c.CachedInfo().Created)
+			return true, nil
+		}
+		// Another replica may have been first, with settings of its own.
+		if !errors.Is(err, jetstream.ErrConsumerExists) {
+			return false, fmt.Errorf("create consumer: %w", err)
+		}
+		info, err = q.consumerInfo(ctx)
 	}
-	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return false, fmt.Errorf("read consumer: %w", err)
+	if err != nil {
+		return false, err
 	}
-	_, err = q.js.CreateConsumer(ctx, q.opt.Stream, q.restored(q.consumerConfig()))
-	// Another replica may have been first, with settings of its own.
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerExists) {
-		return false, fmt.Errorf("create consumer: %w", err)
-	}
-	return true, nil
+	return made, q.inherit(ctx, info)
 }
 
 // unreset finds out whether the stream lost its sequences while it kept its

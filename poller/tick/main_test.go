@@ -16,8 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
-
-	"restwatch/diff"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -228,14 +226,14 @@ func routesTo(ports []int) []*url.URL {
 	return routes
 }
 
-// ordered fails if orders do not rise, but for ticks that came twice.
+// ordered fails if orders do not rise, but for a tick that came twice.
 func ordered(t testing.TB, ticks []Tick) {
 	t.Helper()
-	last := map[string]diff.Order{}
+	last := map[string]Tick{}
 	for _, k := range ticks {
-		if c := last[k.Group].Compare(k.Order); c > 0 || c == 0 && !k.Redelivered {
-			t.Errorf("group %q: order %v after %v", k.Group, k.Order, last[k.Group])
+		if c := last[k.Group].Order.Compare(k.Order); c > 0 || c == 0 && !k.Slot.Equal(last[k.Group].Slot) {
+			t.Errorf("group %q: order %v after %v: %+v after %+v", k.Group, k.Order, last[k.Group].Order, k, last[k.Group])
 		}
-		last[k.Group] = k.Order
+		last[k.Group] = k
 	}
 }

@@ -36,21 +36,46 @@ type State struct {
 type state struct {
 	mu  sync.Mutex
 	now State
+	// of is when the consumer was created that the state is that of. A younger
+	// one knows nothing of it.
+	of time.Time
 }
 
-func (s *state) set(now State) {
+func (s *state) set(now State, of time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now = now
+	s.now, s.of = now, of
 }
 
-func (s *state) get() State {
+func (s *state) get() (now State, of time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.now.PausedUntil.After(time.Now()) {
 		s.now.PausedUntil = time.Time{}
 	}
-	return s.now
+	return s.now, s.of
+}
+
+// expect notes a pause that is about to be made.
+func (s *state) expect(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until.After(s.now.PausedUntil) {
+		s.now = State{PausedUntil: until, Probation: true}
+	}
+}
+
+// carry says that a consumer just made has what is known.
+func (s *state) carry(created time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of = created
+}
+
+// lost reports whether what is known was that of an older consumer.
+func (s *state) lost(created time.Time) bool {
+	now, of := s.get()
+	return now != State{} && !of.Equal(created)
 }
 
 // Paused returns until when no replica is given ticks, by this machine's clock;
@@ -60,10 +85,18 @@ func (q *Queue) Paused(ctx context.Context) (until time.Time, paused bool, err e
 	return s.PausedUntil, !s.PausedUntil.IsZero(), err
 }
 
+// Probation reports whether only one tick at a time is given out, as far as
+// this replica knows; it asks nobody.
+func (q *Queue) Probation() bool {
+	s, _ := q.state.get()
+	return s.Probation
+}
+
 // State asks the server how freely ticks are given out.
 func (q *Queue) State(ctx context.Context) (State, error) {
 	info, err := q.consumerInfo(ctx)
 	if err != nil {
+		q.suspectIfGone(err)
 		return State{}, err
 	}
 	return q.learn(info), nil
@@ -75,38 +108,75 @@ func (q *Queue) learn(info *jetstream.ConsumerInfo) State {
 	if info.Paused {
 		s.PausedUntil = time.Now().Add(info.PauseRemaining)
 	}
-	q.state.set(s)
+	if q.state.lost(info.Created) {
+		// Made by a replica that knew of no pause: it is to be put back.
+		q.suspect()
+	} else {
+		q.state.set(s, info.Created)
+	}
 	return s
+}
+
+// inherit puts a pause and a probation back that this replica knows of and that
+// were lost with the consumer before.
+func (q *Queue) inherit(ctx context.Context, info *jetstream.ConsumerInfo) error {
+	if !q.state.lost(info.Created) {
+		return nil
+	}
+	known, _ := q.state.get()
+	q.log.Info("pause put back", "until", known.PausedUntil, "probation", known.Probation)
+	if err := q.hold(ctx, info, known.PausedUntil); err != nil {
+		return fmt.Errorf("put pause back: %w", err)
+	}
+	return nil
+}
+
+// suspectIfGone has the consumer looked for if an error says that it is gone.
+func (q *Queue) suspectIfGone(err error) {
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		q.suspect()
+	}
 }
 
 // Pause stops the giving out of ticks to any replica until the time given, by
 // this machine's clock, and puts the queue on probation for afterwards. Ticks
 // being worked are not interrupted. It prolongs a pause but never shortens one.
 func (q *Queue) Pause(ctx context.Context, until time.Time) error {
-	// Kept first: if NATS is just losing the consumer, the new one is made with it.
-	if s := q.state.get(); until.After(s.PausedUntil) {
-		q.state.set(State{PausedUntil: until, Probation: true})
-	}
+	// Kept first: if NATS is just losing the consumer, the next gets the pause.
+	q.state.expect(until)
 	info, err := q.consumerInfo(ctx)
+	if err == nil {
+		err = q.hold(ctx, info, until)
+	}
 	if err != nil {
+		q.suspectIfGone(err)
 		return fmt.Errorf("pause ticks: %w", err)
 	}
+	return nil
+}
+
+// hold puts the consumer on probation, and pauses it if the time is yet to come.
+func (q *Queue) hold(ctx context.Context, info *jetstream.ConsumerInfo, until time.Time) (err error) {
+	created := info.Created
 	// Probation first: who dies between the two leaves a queue that is slow, and
 	// not one that lets everybody loose when the pause ends.
 	if !onProbation(info) {
 		if info, err = q.setPending(ctx, probationPending, probationMark()); err != nil {
-			return fmt.Errorf("pause ticks: %w", err)
+			return err
 		}
 	}
-	if info.Paused && info.PauseRemaining >= time.Until(until) {
-		q.learn(info)
-		return nil
+	s := State{Probation: true}
+	switch left := time.Until(until); {
+	case info.Paused && info.PauseRemaining >= left:
+		s.PausedUntil = time.Now().Add(info.PauseRemaining)
+	case left > 0:
+		resp, err := q.js.PauseConsumer(ctx, q.opt.Stream, durable, q.clock.server(until))
+		if err != nil {
+			return fmt.Errorf("pause consumer: %w", err)
+		}
+		s.PausedUntil = time.Now().Add(resp.PauseRemaining)
 	}
-	resp, err := q.js.PauseConsumer(ctx, q.opt.Stream, durable, q.clock.server(until))
-	if err != nil {
-		return fmt.Errorf("pause ticks: %w", err)
-	}
-	q.state.set(State{PausedUntil: time.Now().Add(resp.PauseRemaining), Probation: true})
+	q.state.set(s, created)
 	return nil
 }
 
@@ -115,10 +185,11 @@ func (q *Queue) Resume(ctx context.Context) error {
 	if _, err := q.js.ResumeConsumer(ctx, q.opt.Stream, durable); err != nil {
 		return fmt.Errorf("resume ticks: %w", err)
 	}
-	if _, err := q.setPending(ctx, q.opt.MaxAckPending, nil); err != nil {
+	info, err := q.setPending(ctx, q.opt.MaxAckPending, nil)
+	if err != nil {
 		return fmt.Errorf("resume ticks: %w", err)
 	}
-	q.state.set(State{})
+	q.state.set(State{}, info.Created)
 	return nil
 }
 
@@ -126,7 +197,7 @@ func (q *Queue) Resume(ctx context.Context) error {
 // does nothing during a pause, as the success is one of before. It costs nothing
 // while this replica knows of no probation; Sync tells it of others'.
 func (q *Queue) Proven(ctx context.Context) error {
-	if !q.state.get().Probation {
+	if s, _ := q.state.get(); !s.Probation {
 		return nil
 	}
 	info, err := q.consumerInfo(ctx)
@@ -158,9 +229,7 @@ func (q *Queue) setPending(ctx context.Context, pending int, mark map[string]str
 	cfg.Metadata = mark
 	c, err := q.js.UpdateConsumer(ctx, q.opt.Stream, cfg)
 	if err != nil {
-		if errors.Is(err, jetstream.ErrConsumerDoesNotExist) || errors.Is(err, jetstream.ErrStreamNotFound) {
-			q.suspect()
-		}
+		q.suspectIfGone(err)
 		return nil, fmt.Errorf("update consumer: %w", err)
 	}
 	return c.CachedInfo(), nil
@@ -168,7 +237,7 @@ func (q *Queue) setPending(ctx context.Context, pending int, mark map[string]str
 
 // restored adds to a new consumer what this replica knows of the lost one.
 func (q *Queue) restored(cfg jetstream.ConsumerConfig) jetstream.ConsumerConfig {
-	s := q.state.get()
+	s, _ := q.state.get()
 	if !s.PausedUntil.IsZero() {
 		// By the server's clock, as known before it was lost: after its restart
 		// on another machine the pause may end sooner or later, but it ends.

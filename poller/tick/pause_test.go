@@ -114,7 +114,7 @@ func TestProbation(t *testing.T) {
 	if err := qs[0].Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := qs[0].state.get(); s != (State{}) {
+	if s, _ := qs[0].state.get(); s != (State{}) {
 		t.Errorf("after Sync: got %+v, want none", s)
 	}
 }
@@ -138,4 +138,40 @@ func TestProbationSurvivesOpen(t *testing.T) {
 	if got, err := c.State(t.Context()); err != nil || got.Probation {
 		t.Errorf("MaxAckPending 1: got %+v, %v, want no probation", got, err)
 	}
+}
+
+func TestPauseOutlivesTheConsumer(t *testing.T) {
+	// The consumer is made anew by a replica that knew of no pause.
+	s := inProcess(t)
+	knows := open(t, connect(t, s), nil)
+	if err := knows.Pause(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := knows.js.DeleteConsumer(t.Context(), DefaultStream, durable); err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, connect(t, s), nil)
+	if got, err := other.State(t.Context()); err != nil || got != (State{}) {
+		t.Fatalf("the new consumer: got %+v, %v, want no pause", got, err)
+	}
+	// A look at it must not make the first replica forget.
+	if err := knows.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, knows, func(context.Context, Tick) error { return nil })
+	eventually(t, "the pause is put back", func() bool {
+		got, err := other.State(t.Context())
+		return err == nil && got.Probation && time.Until(got.PausedUntil) > 59*time.Minute
+	})
+	// What was resumed stays so.
+	if err := knows.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := knows.js.DeleteConsumer(t.Context(), DefaultStream, durable); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another consumer", func() bool {
+		got, err := knows.State(t.Context())
+		return err == nil && got == (State{})
+	})
 }

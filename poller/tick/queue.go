@@ -192,13 +192,16 @@ func (q *Queue) adjust(ctx context.Context) error {
 	return nil
 }
 
-func (q *Queue) consumerInfo(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-	c, err := q.js.Consumer(ctx, q.opt.Stream, durable)
-	if err != nil {
-		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-			q.suspect()
+func (q *Queue) consumerInfo(ctx context.Context) (info *jetstream.ConsumerInfo, err error) {
+	err = ask(ctx, func(ctx context.Context) error {
+		c, err := q.js.Consumer(ctx, q.opt.Stream, durable)
+		if err == nil {
+			info = c.CachedInfo()
 		}
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read consumer: %w", err)
 	}
-	return c.CachedInfo(), nil
+	return info, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -146,9 +147,19 @@ func TestLongWorkIsKept(t *testing.T) {
 			return nil
 		}
 	}, func(o *Options) { o.AckWait = 150 * time.Millisecond })
+	var alive atomic.Int32
+	sub, err := qs[0].nc.Subscribe("$JS.ACK."+DefaultStream+".>", func(m *nats.Msg) {
+		if string(m.Data) == ackProgress {
+			alive.Add(1)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
 	qs[0].mustOffer(t, "g", slotAt(0))
-	after := time.NewTimer(800 * time.Millisecond)
-	<-after.C
+	// Three signs of life are an AckWait.
+	eventually(t, "three AckWaits pass", func() bool { return alive.Load() >= 9 })
 	close(finish)
 	eventually(t, "acknowledged", func() bool { return stored(t, qs[0].js) == 0 })
 	if n := calls.Load(); n != 1 {

@@ -13,20 +13,22 @@ import (
 	"restwatch/diff"
 )
 
-// works offers slot after slot until one is worked, and returns its tick.
-func works(t testing.TB, q *running, b *book, from int) Tick {
+// works offers slot after slot until one of them is worked, and returns its tick.
+func works(t testing.TB, q *running, b *book, from int) (worked Tick) {
 	t.Helper()
-	n := b.len()
 	slot := from
 	eventually(t, "a tick after the outage", func() bool {
-		if b.len() > n {
-			return true
+		for _, k := range b.all() {
+			if !k.Slot.Before(slotAt(from)) {
+				worked = k
+				return true
+			}
 		}
 		_ = q.Offer(t.Context(), "g", slotAt(slot))
 		slot++
 		return false
 	})
-	return b.all()[n]
+	return worked
 }
 
 func TestServerRestart(t *testing.T) {
@@ -56,7 +58,7 @@ func TestServerRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, q := range qs {
-		k := works(t, q, &b, 1000*(i+1))
+		k := works(t, q, &b, 100_000*(i+1))
 		if k.Order.Epoch <= first.Order.Epoch {
 			t.Errorf("got order %v after %v", k.Order, first.Order)
 		}
@@ -76,9 +78,7 @@ func TestStreamDeleted(t *testing.T) {
 	if err := q.js.DeleteStream(t.Context(), DefaultStream); err != nil {
 		t.Fatal(err)
 	}
-	if k := works(t, q, &b, 1000); k.Order.Epoch <= first.Order.Epoch {
-		t.Errorf("got order %v after %v", k.Order, first.Order)
-	}
+	takesUp(t, q, &b, first)
 }
 
 func TestConsumerDeleted(t *testing.T) {
@@ -89,13 +89,13 @@ func TestConsumerDeleted(t *testing.T) {
 	if err := q.js.DeleteConsumer(t.Context(), DefaultStream, durable); err != nil {
 		t.Fatal(err)
 	}
-	if k := works(t, q, &b, 1000); k.Order.Epoch != first.Order.Epoch {
+	if k := works(t, q, &b, 100_000); k.Order.Epoch != first.Order.Epoch {
 		t.Errorf("got order %v after %v, want the same stream", k.Order, first.Order)
 	}
 }
 
 func TestSomebodyElseMadeTheStreamAnew(t *testing.T) {
-	// Without a word: no tick may carry the old epoch.
+	// Without a word: the ticks must be known for the new stream's.
 	s := inProcess(t)
 	var b book
 	q := run(t, open(t, connect(t, s), nil), b.note)
@@ -104,11 +104,27 @@ func TestSomebodyElseMadeTheStreamAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, connect(t, s), nil)
-	works(t, q, &b, 1000)
-	for _, k := range b.all()[1:] {
-		if k.Order.Epoch <= first.Order.Epoch {
-			t.Errorf("got order %v after %v", k.Order, first.Order)
+	takesUp(t, q, &b, first)
+}
+
+// takesUp waits for a tick of a later stream than before's. None that was worked
+// in the meantime may rank higher.
+func takesUp(t testing.TB, q *running, b *book, before Tick) {
+	t.Helper()
+	for from := 100_000; ; from += 100_000 {
+		if works(t, q, b, from).Order.Epoch > before.Order.Epoch {
+			break
 		}
+		if from > 2_000_000 {
+			t.Fatal("ticks keep the old epoch")
+		}
+	}
+	epoch := before.Order.Epoch
+	for _, k := range b.all() {
+		if k.Order.Epoch < epoch {
+			t.Errorf("got order %v after epoch %d", k.Order, epoch)
+		}
+		epoch = k.Order.Epoch
 	}
 }
 
@@ -151,9 +167,15 @@ func TestClusterRestart(t *testing.T) {
 			return err
 		}
 	}
+	eventually(t, "a stream", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := js.CreateStream(ctx, StreamConfig("", prefix, 3))
+		return err == nil
+	})
 	q := run(t, open(t, js, make3), b.note)
 	for i := range 20 {
-		works(t, q, &b, 1000*i)
+		works(t, q, &b, 100_000*i)
 	}
 	before := b.all()
 	created := before[0].Order.Epoch
@@ -162,7 +184,7 @@ func TestClusterRestart(t *testing.T) {
 	}
 	nodes = cluster()
 
-	k := works(t, q, &b, 100_000)
+	k := works(t, q, &b, 10_000_000)
 	ordered(t, b.all())
 	if k.Order.Epoch == created {
 		t.Errorf("got order %v, want a new epoch", k.Order)
