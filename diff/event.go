@@ -74,8 +74,9 @@ type Event struct {
 
 // Correction is the part of an event that only corrected ones have.
 type Correction struct {
-	// Corrects is the id of the event that was wrong; nil if the wrong guess
-	// stood in the first snapshot, which no event announced.
+	// Corrects is the id of the inferred event that was wrong; nil if the wrong
+	// guess stood in the first snapshot, which no event announced, and where
+	// only a broken assumption made a certain event wrong.
 	Corrects *string `json:"corrects"`
 	Was      Kind    `json:"was"`
 	// Now is the kind that is true, "none" if nothing happened.

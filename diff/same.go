@@ -10,7 +10,7 @@ func (c *comparison) reportStay(t *token, n *Agent) {
 	case t.is > believed && !t.broken && (t.a.Memory.Loose || t.a.candidates().single()):
 		// What was said was right when it was made: a forward move noticed late.
 		e := c.arrival(t, n, believed)
-		w := entered(n.BeginAt, n.BeginAt-1, c.at)
+		w := entered(n.BeginAt, min(t.seen, n.BeginAt-1), c.at)
 		e.OccurredAfter, e.OccurredBefore, e.OccurredAt = w.after, w.before, 0
 		c.emit(n, e, false, arrivals(t.now&^only(t.is))&^arrivals(only(believed))|altNone)
 	default:
