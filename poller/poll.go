@@ -245,9 +245,8 @@ func (p *Poller) check(ctx context.Context) {
 		}
 	}
 	p.publish(ctx, changed, false)
-	if p.publish(ctx, due, true) == nil {
-		p.tell(due)
-	}
+	p.tell(due) // first, so that no other replica does the same meanwhile
+	p.publish(ctx, due, true)
 }
 
 // sync renews what may have drifted: the bus's clock, and the heads that other

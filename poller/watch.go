@@ -135,8 +135,9 @@ func (w *watch) failed(at diff.Time, now time.Time, err *cms.Error) (status diff
 }
 
 // check finds whether the VDN has gone down while no poll ended, or else its
-// status was not published for a heartbeat. Who polled last publishes it; should
-// that replica be gone, another one does after as long again.
+// status was not published for a heartbeat, which it notes as done. Who polled
+// last publishes it; should that replica be gone, another one does after as long
+// again.
 func (w *watch) check(at diff.Time, heartbeat time.Duration) (down, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,10 +148,18 @@ func (w *watch) check(at diff.Time, heartbeat time.Duration) (down, due bool) {
 		}
 		return w.turn(diff.Down, at), false
 	}
+	// Who has only just polled lets the replica before finish what it began.
+	if at.Sub(w.last) < min(heartbeat/20, w.schedule.Interval(at.Time())/4) {
+		return false, false
+	}
 	if !w.mine {
 		heartbeat *= 2
 	}
-	return false, w.feed.Status != "" && at.Sub(w.fed) >= heartbeat
+	if w.feed.Status == "" || at.Sub(w.fed) < heartbeat {
+		return false, false
+	}
+	w.fed = at
+	return false, true
 }
 
 // paused and stopping force a status that has nothing to do with this VDN's own

@@ -193,7 +193,8 @@ func openQueue(ctx context.Context, nc *nats.Conn, bus *publisher.Bus, cfg confi
 		return nil, err
 	}
 	return tick.Open(ctx, js, tick.Options{
-		Stream: stream, Prefix: cfg.SubjectPrefix, After: newestOrder(ctx, bus, cfg), Ensure: ensure, Log: log, Metrics: reg,
+		Stream: stream, Prefix: cfg.SubjectPrefix, Concurrency: max(32, cfg.CMSMaxInFlight),
+		After: newestOrder(ctx, bus, cfg), Ensure: ensure, Log: log, Metrics: reg,
 	})
 }
 

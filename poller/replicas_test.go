@@ -1,0 +1,253 @@
+package poller_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"restwatch/diff"
+	"restwatch/poller"
+	"restwatch/poller/cms"
+	"restwatch/poller/cmssim"
+	"restwatch/poller/peers"
+	"restwatch/poller/tick"
+	"restwatch/publisher"
+)
+
+const (
+	interval  = 500 * time.Millisecond
+	heartbeat = 2 * time.Second
+	patience  = 30 * time.Second
+)
+
+// installation is a CC-CMS and a NATS server, for replicas to work between.
+type installation struct {
+	t     *testing.T
+	nats  *server.Server
+	cms   *cmssim.Server
+	vdns  []diff.VDN
+	mu    sync.Mutex
+	calls []cmssim.Call
+	feeds map[diff.VDN][]diff.Feed // in the order of the bus
+}
+
+func install(t *testing.T, vdns int) *installation {
+	t.Helper()
+	in := &installation{t: t, feeds: map[diff.VDN][]diff.Feed{}}
+	var err error
+	in.nats, err = server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.nats.Start()
+	t.Cleanup(func() { in.nats.Shutdown(); in.nats.WaitForShutdown() })
+	if !in.nats.ReadyForConnections(patience) {
+		t.Fatal("NATS does not start")
+	}
+	in.cms, err = cmssim.Start(cmssim.Options{
+		AccessKey: "ak", SecretKey: "sk",
+		Tenants: cmssim.Tenants(vdns, cmssim.Tenant{World: cmssim.Config{VDN: diff.VDN{CC: 1, ID: 1}, Agents: 30, Speed: 30}}),
+		Trace: func(c cmssim.Call) {
+			in.mu.Lock()
+			defer in.mu.Unlock()
+			in.calls = append(in.calls, c)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.cms.Close() })
+	in.vdns = in.cms.VDNs()
+	nc := in.connect()
+	if _, err := nc.Subscribe("rest.v1.feed.>", func(m *nats.Msg) {
+		f, err := publisher.DecodeFeed(m.Data)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		v := diff.VDN{CC: f.CC, ID: f.VDN}
+		in.feeds[v] = append(in.feeds[v], f)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+func (in *installation) connect() *nats.Conn {
+	nc, err := nats.Connect(in.nats.ClientURL())
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	in.t.Cleanup(nc.Close)
+	return nc
+}
+
+// replica runs a poller of its own until stop is called.
+func (in *installation) replica(name string) (p *poller.Poller, stop func()) {
+	t := in.t
+	t.Helper()
+	ctx := t.Context()
+	log := slog.New(slog.DiscardHandler)
+	nc := in.connect()
+	bus, err := publisher.Open(ctx, nc, publisher.Options{Instance: name, Heartbeat: heartbeat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ensure := func(ctx context.Context) error {
+		return publisher.EnsureStream(ctx, js, tick.StreamConfig("", "rest.v1", 1), log)
+	}
+	if err := ensure(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Load(ctx, in.vdns); err != nil {
+		t.Fatal(err)
+	}
+	queue, err := tick.Open(ctx, js, tick.Options{Prefix: "rest.v1", Ensure: ensure})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := cms.New(cms.Options{URL: in.cms.URL(), AccessKey: "ak", SecretKey: "sk", TLS: in.cms.ClientTLS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var targets []poller.Target
+	for _, v := range in.vdns {
+		targets = append(targets, poller.Target{VDN: v, Spec: interval.String(), Schedule: poller.Schedule{Every: interval}})
+	}
+	p = poller.New(poller.Options{
+		Upstream: client, Store: bus, Queue: queue, Targets: targets, GroupsPerSchedule: 64, Heartbeat: heartbeat, Log: log,
+		Join: func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error) {
+			return peers.Join(nc, peers.Options{Prefix: "rest.v1", Instance: name, Hear: hear, Last: last, Log: log})
+		},
+	})
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("replica %s: %v", name, err)
+		}
+		bus.Close()
+		client.Close()
+	})
+	t.Cleanup(stop)
+	return p, stop
+}
+
+// wait returns once the condition holds; it is called with in.mu held.
+func (in *installation) wait(what string, condition func() bool) {
+	in.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		in.mu.Lock()
+		ok := condition()
+		in.mu.Unlock()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			in.t.Fatalf("not within %v: %s", patience, what)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func (in *installation) statuses(v diff.VDN) string {
+	var s string
+	for _, f := range in.feeds[v] {
+		s += fmt.Sprint(f.Status, " ")
+	}
+	return s
+}
+
+func TestReplicasShareTheSlots(t *testing.T) {
+	in := install(t, 6)
+	_, stopA := in.replica("a")
+	_, stopB := in.replica("b")
+	_, stopC := in.replica("c")
+	const rounds = 12
+	in.wait("enough calls", func() bool { return len(in.calls) > rounds*len(in.vdns) })
+
+	stopA()
+	stopB()
+	in.mu.Lock()
+	for _, v := range in.vdns {
+		for _, f := range in.feeds[v] {
+			if f.Status != diff.OK || f.Gap != nil {
+				t.Errorf("VDN %s: feed says %s, gap %v, while a replica polls: %s", v, f.Status, f.Gap, in.statuses(v))
+			}
+		}
+	}
+	in.mu.Unlock()
+	stopC()
+	in.wait("the last replica says that it stops", func() bool {
+		for _, v := range in.vdns {
+			if feeds := in.feeds[v]; len(feeds) == 0 || feeds[len(feeds)-1].Status != diff.Stopping {
+				return false
+			}
+		}
+		return true
+	})
+
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, v := range in.vdns {
+		if most := in.cms.Stats(v).MaxInFlight; most > 1 {
+			t.Errorf("VDN %s: %d calls at once", v, most)
+		}
+		beats := in.feeds[v][1 : len(in.feeds[v])-1]
+		for i, f := range beats {
+			before := in.feeds[v][i]
+			if since := f.ObservedAt.Sub(before.ObservedAt); since < heartbeat/2 {
+				t.Errorf("VDN %s: a heartbeat %v after the one before", v, since)
+			}
+		}
+	}
+	// Of the calls, the first of each replica is a probe, and each slot is
+	// polled once: calls and slots differ by the start alone.
+	first, last := in.calls[0].At, in.calls[len(in.calls)-1].At
+	slots := int(last.Sub(first)/interval+1) * len(in.vdns)
+	if extra := len(in.calls) - slots; extra > 3+2*len(in.vdns) {
+		t.Errorf("%d calls in %d slots", len(in.calls), slots)
+	}
+}
+
+func TestRefusedCredentialsStopAllReplicas(t *testing.T) {
+	in := install(t, 6)
+	a, _ := in.replica("a")
+	b, _ := in.replica("b")
+	in.wait("all VDNs polled", func() bool { return a.Ready() == nil && b.Ready() == nil })
+	if err := in.cms.SetFaults("unauthorized"); err != nil {
+		t.Fatal(err)
+	}
+	in.wait("all feeds paused", func() bool {
+		for _, v := range in.vdns {
+			if feeds := in.feeds[v]; len(feeds) == 0 || feeds[len(feeds)-1].Status != diff.Paused {
+				return false
+			}
+		}
+		return true
+	})
+	calls := in.cms.Calls()
+	beats := len(in.feeds[in.vdns[0]])
+	in.wait("two heartbeats of the pause", func() bool { return len(in.feeds[in.vdns[0]]) >= beats+2 })
+	if late := in.cms.Calls() - calls; late > 1 {
+		t.Errorf("%d calls during the pause", late)
+	}
+}
