@@ -167,26 +167,17 @@ func (w *World) planEnd(i int32) {
 	}
 }
 
+// prolong makes the length asked for greater: one that came back to what it was
+// between two polls would not show, which the inference relies on not to happen.
 func (w *World) prolong(i int32) {
 	a := &w.agents[i]
-	more := w.length()
-	if w.chance(w.cfg.Dynamics.ProlongMovesBegin) {
-		// The length now counts from here.
-		if more == a.requested {
-			more = a.requested%maxRequested + 1
-		}
-		a.requested = more
-		w.change(i, diff.Resting, Prolonged)
-	} else {
-		if a.requested+more > maxRequested {
-			more = 0
-		}
-		if more == 0 { // at the limit: nothing left to add
-			w.planEnd(i)
-			return
-		}
+	if more := w.length(); a.requested+more <= maxRequested {
 		a.requested += more
-		w.keepBegin(i, Prolonged)
+		if w.chance(w.cfg.Dynamics.ProlongMovesBegin) {
+			w.change(i, diff.Resting, Prolonged) // the length now counts from here
+		} else {
+			w.keepBegin(i, Prolonged)
+		}
 	}
 	w.planEnd(i)
 }
