@@ -202,7 +202,7 @@ func (b *Bus) Load(ctx context.Context, vdns []diff.VDN) error {
 			// that are of no use any more may come too.
 			parts[v] = append(parts[v], s)
 		default:
-			got := head{seq: meta.Sequence.Stream, parts: s.Parts, session: session}
+			got := head{seq: meta.Sequence.Stream, poll: s.Poll, parts: s.Parts, session: session}
 			if got.snapshot, ok = assemble(s, chosen(parts[v], s)); ok {
 				b.heads.put(v, got)
 			}

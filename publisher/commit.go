@@ -97,7 +97,7 @@ func (b *Bus) commitOne(ctx context.Context, v diff.VDN, seq uint64, prev *diff.
 	if err != nil {
 		return 0, err
 	}
-	b.heads.put(v, head{snapshot: r.Snapshot, seq: seq, parts: parts, session: session})
+	b.heads.put(v, head{snapshot: r.Snapshot, seq: seq, poll: it.poll, parts: parts, session: session})
 	b.metrics.snapshots.Observe(float64(size))
 	for i := range r.Events {
 		b.metrics.events.WithLabelValues(string(r.Events[i].Kind), string(r.Events[i].Certainty)).Inc()

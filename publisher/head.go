@@ -15,6 +15,7 @@ import (
 type head struct {
 	snapshot diff.Snapshot
 	seq      uint64 // of its message; 0: the VDN has none yet
+	poll     string // id of the poll that it was stored by
 	parts    int    // messages that its agents take besides, 0: none
 	// session of the connection that it was read or written in; 0: unknown.
 	// It is good only while that session lasts.
@@ -79,8 +80,7 @@ func (c *heads) heard(v diff.VDN, seq uint64) {
 		h.newest = seq
 	}
 	if seq > h.seq {
-		h.snapshot.Agents = nil // of no more use
-		h.session = 0
+		h.snapshot, h.session, h.poll = diff.Snapshot{}, 0, "" // of no more use
 	}
 }
 
@@ -93,8 +93,8 @@ func (c *heads) newest(v diff.VDN) uint64 {
 
 // read puts in what the stream said. newest is what had been heard before it
 // was asked: if nothing more was since, what it said stands even against that,
-// as after a stream was made anew.
-func (c *heads) read(v diff.VDN, got head, newest uint64) {
+// as after a stream was made anew. It returns the head to go by.
+func (c *heads) read(v diff.VDN, got head, newest uint64) head {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.of(v)
@@ -103,7 +103,12 @@ func (c *heads) read(v diff.VDN, got head, newest uint64) {
 	if h.newest == newest {
 		got.newest = got.seq
 	}
+	if h.seq == got.seq && h.poll == got.poll && got.poll != "" {
+		// The very message that we had: what Keep has added to it holds.
+		got.snapshot = h.snapshot
+	}
 	*h = got
+	return got
 }
 
 // put puts in what is stored at its sequence, whether or not it is the newest.
@@ -119,13 +124,12 @@ func (c *heads) put(v diff.VDN, got head) {
 	*h = got
 }
 
-// drop forgets the head, so that it is read again.
+// drop has the head read again before it counts.
 func (c *heads) drop(v diff.VDN) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h := c.byVDN[v]; h != nil {
 		h.session = 0
-		h.snapshot.Agents = nil
 	}
 }
 
@@ -169,8 +173,7 @@ func (b *Bus) reload(ctx context.Context, v diff.VDN, why string) (head, error) 
 		return head{}, err
 	}
 	h.session = session
-	b.heads.read(v, h, newest)
-	return h, nil
+	return b.heads.read(v, h, newest), nil
 }
 
 // readHead reads a whole snapshot, as strictly as its successor needs it.
@@ -211,7 +214,7 @@ func (w *wire) snapshot(ctx context.Context, p prefix, v diff.VDN, strict bool) 
 			parts = append(parts, s)
 		}
 		if s, ok := assemble(main, parts); ok {
-			return head{snapshot: s, seq: m.Seq, parts: main.Parts}, nil
+			return head{snapshot: s, seq: m.Seq, poll: main.Poll, parts: main.Parts}, nil
 		}
 	}
 	return head{}, &MessageError{Subject: p.snapshot(v), Err: fmt.Errorf("%w: its parts are missing or keep changing", ErrForeign)}
@@ -281,7 +284,7 @@ func (b *Bus) recheck(ctx context.Context, vdns []diff.VDN) error {
 			return // Head reads it, and reports what is wrong with it
 		}
 		b.metrics.reloads.WithLabelValues("recheck").Inc()
-		b.heads.put(v, head{snapshot: s.Snapshot, seq: seq, session: session})
+		b.heads.put(v, head{snapshot: s.Snapshot, seq: seq, poll: s.Poll, session: session})
 	})
 	if err != nil {
 		return err

@@ -65,13 +65,19 @@ func TestHeadIsCached(t *testing.T) {
 	if got, _, err := b.Head(t.Context(), vdn); err != nil || got.Revision != 7 || *reads != 2 {
 		t.Errorf("got revision %d, %v after %d readings, want 7 after 2", got.Revision, err, *reads)
 	}
-	// A reconnect makes everything stale.
+	// A reconnect makes everything stale, but what was kept is not lost.
+	kept, seq, err := b.Head(t.Context(), vdn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.ObservedAt += 5000
+	b.Keep(vdn, seq, kept)
 	if err := b.nc.ForceReconnect(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "reconnecting", func() bool { return b.wire.session() > 1 })
-	if got, _, err := b.Head(t.Context(), vdn); err != nil || got.Revision != 7 || *reads != 3 {
-		t.Errorf("got revision %d, %v after %d readings, want 7 after 3", got.Revision, err, *reads)
+	if got, _, err := b.Head(t.Context(), vdn); err != nil || got.Revision != 7 || got.ObservedAt != kept.ObservedAt || *reads != 3 {
+		t.Errorf("got revision %d of %s, %v after %d readings, want 7 of %s after 3", got.Revision, got.ObservedAt, err, *reads, kept.ObservedAt)
 	}
 	commit(t, b, vdn, 1, 3)
 }
