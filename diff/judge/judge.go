@@ -76,7 +76,6 @@ type person struct {
 	is, seen stage // now; and when the upstream last showed him
 	left     []departure
 	pending  []fact // not told yet
-	excused  bool   // the World broke an assumption
 }
 
 type stage struct {
@@ -205,18 +204,9 @@ func (j *Judge) judge(p *person, visible bool, events []diff.Event) {
 	switch {
 	case visible:
 		due, allowed = p.facts()
-		// A rest prolonged twice between two sightings, back to the length it
-		// had: a begin time that moves without the length contradicts A5.
-		s, x := p.seen, p.is
-		p.excused = s.state == diff.Resting && s.state == x.state && s.rest == x.rest &&
-			s.begin != x.begin && s.requested == x.requested
 		p.seen, p.left = p.is, nil
 	case p.is.state == diff.None && p.seen.state != diff.None:
 		allowed, _ = p.facts()
-	}
-	if visible && p.excused {
-		p.excused = false
-		return
 	}
 	j.Score.Truth += len(due)
 	for i := range events {
