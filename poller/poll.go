@@ -139,6 +139,8 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 		} else if seq, err = p.opt.Store.Commit(ctx, seq, &head, r); err != nil {
 			errs = append(errs, err)
 			continue
+		} else if stored, now, err := p.opt.Store.Head(ctx, w.vdn); err == nil && now == seq {
+			r.Snapshot = stored // a large result is stored in steps, each a revision
 		}
 		w.compared(&r.Snapshot, seq)
 		w.reply, w.replyHead, w.quietUntil = reading.Fingerprint, seq, r.QuietUntil
