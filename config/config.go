@@ -48,9 +48,6 @@ type Config struct {
 	// Wrong, every begin time is unknown and no rest is ever overdue.
 	CMSBeginTime string `env:"CMS_BEGIN_TIME" envDefault:"auto" form:"auto, ms or s" help:"unit of beginTime in replies"`
 
-	// Set, polls make further calls, to an interface that the account may not be
-	// allowed to use.
-	CMSResolve bool `env:"CMS_RESOLVE" envDefault:"false" form:"true or false" help:"ask CC-CMS's sibling interface for the states that a reply leaves open"`
 
 	// What is polled. A VDN that is taken away is no longer polled; its events stay.
 	VDNs VDNs `env:"VDNS" form:"1:170,1:200-204,2:7" help:"VDNs to poll, as ccId:vdn or a range of them"`

@@ -81,7 +81,6 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		{"VDNS", "1:9-3", "smaller number first"},
 		{"VDNS", "+1:5", "want ccId:vdn"},
 		{"VDNS", "1:5-+7", "want ccId:vdn"},
-		{"CMS_RESOLVE", "perhaps", "want true or false"},
 		{"VDNS", "1:1-9,1:5", "1:5: listed twice"},
 		{"SCHEDULE", "often", "want @every 5s or a cron expression"},
 		{"SCHEDULE", "@every 50ms", "100ms..24h"},
