@@ -48,7 +48,6 @@ type Config struct {
 	// Wrong, every begin time is unknown and no rest is ever overdue.
 	CMSBeginTime string `env:"CMS_BEGIN_TIME" envDefault:"auto" form:"auto, ms or s" help:"unit of beginTime in replies"`
 
-
 	// What is polled. A VDN that is taken away is no longer polled; its events stay.
 	VDNs VDNs `env:"VDNS" form:"1:170,1:200-204,2:7" help:"VDNs to poll, as ccId:vdn or a range of them"`
 	// How often. Longer intervals see fewer stages and are certain less often.

@@ -209,7 +209,7 @@ func TestVariablesOfOthers(t *testing.T) {
 
 func TestEmptyIsUnset(t *testing.T) {
 	c, err := Load(good("RESTWATCH_SCHEDULE=", "RESTWATCH_CMS_TIMEOUT=", "RESTWATCH_NATS_URL=", "RESTWATCH_VDN_SCHEDULES="))
-	if err != nil || c.Schedule.Every != 5*time.Second || c.CMSTimeout != 5*time.Second || c.CMSResolve {
+	if err != nil || c.Schedule.Every != 5*time.Second || c.CMSTimeout != 5*time.Second {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }
