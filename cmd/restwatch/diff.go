@@ -19,6 +19,7 @@ import (
 
 func newDiff(std stdio) *cobra.Command {
 	var opt replayOptions
+	var judging, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "diff",
 		Short: "Find the changes in recorded polls, offline",
@@ -29,16 +30,27 @@ func newDiff(std stdio) *cobra.Command {
 
 and write the agent events that follow from them, as serve would have published
 them, one CloudEvent a line. VDNs may be mixed. A reply that is an error, or none
-that can be understood, counts as failed.`,
-		Example: "  restwatch diff < polls.jsonl > events.jsonl",
+that can be understood, counts as failed.
+
+With --assess, write instead what the polls tell of the platform: which of the
+assumptions hold there that the inference rests on, and what that means.`,
+		Example: "  restwatch diff < polls.jsonl > events.jsonl\n  restwatch diff --assess < polls.jsonl",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case asJSON && !judging:
+				return usageError{errors.New("--json: is for --assess; events are JSON anyway")}
+			case judging:
+				return assessPolls(std.in, cmd.OutOrStdout(), opt, asJSON)
+			}
 			return replay(std.in, cmd.OutOrStdout(), cmd.ErrOrStderr(), opt)
 		},
 	}
 	cmd.Flags().StringVar(&opt.unit, "begin-time", cms.UnitAuto, "unit of beginTime: auto, ms or s")
 	cmd.Flags().DurationVar(&opt.diff.GapLimit, "gap-limit", diff.DefaultGapLimit, "shortest gap between polls into which a whole rest may fit")
 	cmd.Flags().DurationVar(&opt.diff.Slack, "slack", diff.DefaultSlack, "by how much the age of a reply may vary")
+	cmd.Flags().BoolVar(&judging, "assess", false, "tell which assumptions of the inference hold, instead of the events")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "with --assess, as JSON")
 	return cmd
 }
 
@@ -69,17 +81,46 @@ type history struct {
 	intervals median
 }
 
-// replay streams: it keeps one snapshot a VDN, however long the input is.
+// replay writes the events of recorded polls.
 func replay(in io.Reader, out, errOut io.Writer, opt replayOptions) error {
+	w := bufio.NewWriter(out)
+	var encoded []byte
+	polls, failed := 0, 0
+	err := eachPoll(in, opt, func(_ *diff.Observation, r *diff.Result) error {
+		polls++
+		if r == nil {
+			failed++
+			return nil
+		}
+		for i := range r.Events {
+			encoded = append(publisher.EncodeEvent(encoded[:0], &r.Events[i]), '\n')
+			if _, err := w.Write(encoded); err != nil {
+				return fmt.Errorf("write events: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, w.Flush())
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write events: %w", err)
+	}
+	if failed > 0 {
+		fmt.Fprintf(errOut, "restwatch diff: %d of %d polls had failed\n", failed, polls)
+	}
+	return nil
+}
+
+// eachPoll hands every recorded poll to fn with what follows from it, nil for a
+// failed one. It keeps one snapshot a VDN, however long the input is.
+func eachPoll(in io.Reader, opt replayOptions, fn func(*diff.Observation, *diff.Result) error) error {
 	if opt.unit != cms.UnitAuto && opt.unit != cms.UnitMilliseconds && opt.unit != cms.UnitSeconds {
 		return usageError{fmt.Errorf("--begin-time %q: want auto, ms or s", opt.unit)}
 	}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 0, 1<<16), maxLine)
-	w := bufio.NewWriter(out)
 	histories := map[diff.VDN]*history{}
-	var encoded []byte
-	polls, failed := 0, 0
 	for n := 1; lines.Scan(); n++ {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
@@ -87,32 +128,19 @@ func replay(in io.Reader, out, errOut io.Writer, opt replayOptions) error {
 		}
 		obs, good, err := readPoll(line, opt.unit)
 		if err != nil {
-			return errors.Join(fmt.Errorf("line %d: %w", n, err), w.Flush())
+			return fmt.Errorf("line %d: %w", n, err)
 		}
 		h := histories[obs.VDN]
 		if h == nil {
 			h = &history{}
 			histories[obs.VDN] = h
 		}
-		polls++
-		if !good {
-			failed++
-		}
-		for _, e := range h.take(obs, good, opt.diff) {
-			encoded = append(publisher.EncodeEvent(encoded[:0], &e), '\n')
-			if _, err := w.Write(encoded); err != nil {
-				return fmt.Errorf("write events: %w", err)
-			}
+		if err := fn(&obs, h.take(&obs, good, opt.diff)); err != nil {
+			return err
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return errors.Join(fmt.Errorf("read polls: %w", err), w.Flush())
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write events: %w", err)
-	}
-	if failed > 0 {
-		fmt.Fprintf(errOut, "restwatch diff: %d of %d polls had failed\n", failed, polls)
+		return fmt.Errorf("read polls: %w", err)
 	}
 	return nil
 }
@@ -149,10 +177,14 @@ func readPoll(line []byte, unit string) (obs diff.Observation, good bool, err er
 // without a poll, make the next one a resync.
 const resyncAfter = 3
 
-// take compares a poll with those before it.
-func (h *history) take(obs diff.Observation, good bool, opt diff.Options) []diff.Event {
+// take compares a poll with those before it. The result is nil for a failed one,
+// and empty for one that is not newer, which changes nothing.
+func (h *history) take(obs *diff.Observation, good bool, opt diff.Options) *diff.Result {
 	if obs.At <= h.polled {
-		return nil // not newer: it changes nothing
+		if !good {
+			return nil
+		}
+		return &diff.Result{Snapshot: h.last}
 	}
 	usual := h.intervals.value()
 	if h.polled != 0 {
@@ -169,9 +201,9 @@ func (h *history) take(obs diff.Observation, good bool, opt diff.Options) []diff
 		obs.DetectedBy = diff.Resync
 	}
 	h.failures = 0
-	r := diff.Compare(&h.last, &obs, opt)
+	r := diff.Compare(&h.last, obs, opt)
 	h.last = r.Snapshot
-	return r.Events
+	return &r
 }
 
 // median of the intervals so far, exact while there are no more than

@@ -85,6 +85,13 @@ type running struct {
 // everything is in place and before the first poll. Each step needs the one
 // before it; they are undone in reverse.
 func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started func(running)) (err error) {
+	defer func() {
+		// Told to stop before it had begun, it has nothing to end and no fault.
+		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			log.Info("restwatch stopped during its start")
+			err = nil
+		}
+	}()
 	instance := instanceName()
 	log.Info("restwatch starts", "version", version, "instance", instance, "settings", cfg)
 	reg := prometheus.NewRegistry()
