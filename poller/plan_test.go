@@ -22,8 +22,8 @@ func TestPlanIsTheSameInEveryReplica(t *testing.T) {
 		VDN: diff.VDN{CC: 2, ID: 1}, Spec: "@every 1s", Schedule: Schedule{Every: time.Second},
 	})
 	groups := plan(list, 64)
-	if len(groups) != 65 {
-		t.Fatalf("groups: got %d, want 64 and one", len(groups))
+	if len(groups) != 51 {
+		t.Fatalf("groups: got %d, want one for each of 50 slots, and one", len(groups))
 	}
 	seen := map[diff.VDN]bool{}
 	for _, g := range groups {
@@ -54,6 +54,26 @@ func TestGroupsOfOtherMembersHaveOtherNames(t *testing.T) {
 	before, after := plan(targets(3, "@every 5s", 5*time.Second), 1), plan(targets(4, "@every 5s", 5*time.Second), 1)
 	if before[0].name == after[0].name {
 		t.Errorf("group of 3 and group of 4 VDNs share the name %s", before[0].name)
+	}
+}
+
+// Two groups in one slot would be two ticks for one burst.
+func TestNoTwoGroupsShareASlot(t *testing.T) {
+	for _, c := range []struct {
+		every       time.Duration
+		most, wants int
+	}{
+		{time.Second, 64, 10}, {5 * time.Second, 64, 50}, {time.Minute, 64, 64}, {time.Minute, 7, 7},
+		{100 * time.Millisecond, 64, 1}, {250 * time.Millisecond, 64, 2},
+	} {
+		groups := plan(targets(1000, "x", c.every), c.most)
+		phases := map[time.Duration]bool{}
+		for _, g := range groups {
+			phases[g.schedule.phase] = true
+		}
+		if len(groups) != c.wants || len(phases) != c.wants {
+			t.Errorf("every %v, %d at most: got %d groups in %d slots, want %d", c.every, c.most, len(groups), len(phases), c.wants)
+		}
 	}
 }
 

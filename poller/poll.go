@@ -50,7 +50,7 @@ func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick) {
 		// The upstream is well and the bus is not. The head is read again at
 		// the next poll, which finds whatever this one could not commit.
 		outcome = "uncommitted"
-		p.log.Error("poll not committed", "vdn", w.vdn, "error", err)
+		p.log.Error("poll not committed", "vdn", w.vdn.String(), "error", err)
 	}
 	p.metrics.poll(outcome, time.Since(begun))
 }

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,6 +82,8 @@ type Poller struct {
 	metrics *metrics
 	cron    *cron.Cron
 	peers   *peers.Peers // nil: this is the only replica
+	company atomic.Bool  // another replica was heard of
+	told    atomic.Int64 // when they were last told something, unix nanoseconds
 	// Constant after New:
 	groups  map[string]*group // by tick name
 	watches []*watch

@@ -24,6 +24,9 @@ func (p *Poller) join(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("meet the other replicas: %w", err)
 	}
+	if others > 0 {
+		p.company.Store(true)
+	}
 	p.log.Info("replicas", "others", others)
 	return nil
 }
@@ -42,11 +45,20 @@ func (p *Poller) leave(ctx context.Context) (others int) {
 	return others
 }
 
-// tell tells the other replicas what was polled.
+// tell tells the other replicas what was polled. One that has never heard of
+// another does so only once a heartbeat: its notes, one for each tick, would
+// cost a tenth of all that it does. Whoever starts later asks what was polled,
+// and is heard of by that; should the question get lost, the note of a heartbeat
+// makes the two known to each other.
 func (p *Poller) tell(watches []*watch) {
 	if p.peers == nil || len(watches) == 0 {
 		return
 	}
+	now := time.Now().UnixNano()
+	if told := p.told.Load(); !p.company.Load() && now-told < int64(p.opt.Heartbeat) {
+		return
+	}
+	p.told.Store(now)
 	polls := make([]peers.Poll, len(watches))
 	for i, w := range watches {
 		polls[i] = w.note(time.Now())
@@ -54,8 +66,9 @@ func (p *Poller) tell(watches []*watch) {
 	p.peers.Tell(polls)
 }
 
-// polledLast is what this replica was the last to poll.
+// polledLast is what this replica was the last to poll. Another one asks.
 func (p *Poller) polledLast() []peers.Poll {
+	p.company.Store(true)
 	var polls []peers.Poll
 	now := time.Now()
 	for _, w := range p.watches {
@@ -68,6 +81,7 @@ func (p *Poller) polledLast() []peers.Poll {
 
 // hear takes over what another replica polled.
 func (p *Poller) hear(ctx context.Context, polls []peers.Poll) {
+	p.company.Store(true)
 	for _, n := range polls {
 		w := p.byVDN[diff.VDN{CC: n.CC, ID: n.VDN}]
 		if w == nil || !w.heard(n, time.Now()) {

@@ -85,7 +85,8 @@ type Bus struct {
 	answerWithin time.Duration
 	ackWithin    time.Duration
 	partBytes    int
-	buffers      sync.Pool // of *[]byte, to encode in
+	buffers      sync.Pool     // of *[]byte, to encode in
+	encoding     chan struct{} // holds one for each commit that is encoded
 }
 
 // Open makes sure of the stream and follows it. Close the bus before the
@@ -118,6 +119,7 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Bus, error) {
 		ackWithin:    ackTime,
 		partBytes:    int(nc.MaxPayload()) - headerRoom,
 	}
+	b.encoding = make(chan struct{}, commitsAtOnce)
 	b.buffers.New = func() any { return new([]byte) }
 	b.group = &group{store: b.store}
 	// Republished messages come in stream order and only once they are stored,

@@ -17,6 +17,11 @@ const (
 	// stepEvents is how many events are committed at once; the rest of a
 	// batch is for the parts of a very large snapshot.
 	stepEvents = 900
+	// commitsAtOnce bounds the commits that are encoded: half of them on their
+	// way, half waiting for the next batch. More share of a sync gains nothing
+	// any more, and when all VDNs of a large installation come at once, at the
+	// start, the encoded snapshots would be most of the process's memory.
+	commitsAtOnce = 128
 	// forever keeps snapshots beyond the stream's retention.
 	forever = "never"
 )
@@ -84,6 +89,12 @@ func (b *Bus) commitSteps(ctx context.Context, v diff.VDN, seq uint64, prev *dif
 func (b *Bus) commitOne(ctx context.Context, v diff.VDN, seq uint64, prev *diff.Snapshot, r diff.Result) (uint64, error) {
 	if err := follows(prev, &r); err != nil {
 		return 0, err
+	}
+	select {
+	case b.encoding <- struct{}{}:
+		defer func() { <-b.encoding }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
 	old, _ := b.heads.current(v, b.wire.session())
 	it, parts := b.encode(v, seq, &r)

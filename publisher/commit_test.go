@@ -717,3 +717,24 @@ func TestGroupWithLosers(t *testing.T) {
 		})
 	}
 }
+
+// A commit that waits for its turn to be encoded has sent nothing: giving it up
+// leaves no doubt about it.
+func TestCommitGivenUpBeforeItsTurn(t *testing.T) {
+	b := memoryBus(t)
+	for range cap(b.encoding) {
+		b.encoding <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.Commit(ctx, 0, nil, made(vdn, &diff.Snapshot{}, 0, 1))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrUndecided) {
+		t.Errorf("got %v, want only %v", err, context.Canceled)
+	}
+	for range cap(b.encoding) {
+		<-b.encoding
+	}
+	if s, _ := commit(t, b, vdn, 0, 1); s.Revision != 1 {
+		t.Errorf("got revision %d, want 1", s.Revision)
+	}
+}

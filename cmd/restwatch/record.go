@@ -123,7 +123,7 @@ func (r *recorder) poll(ctx context.Context, vdn diff.VDN) {
 	if err != nil {
 		at = time.Now()
 		r.failed++
-		r.log.Warn("poll failed", "vdn", vdn, "error", err)
+		r.log.Warn("poll failed", "vdn", vdn.String(), "error", err)
 		if c := cms.CategoryOf(err); c == cms.Refused || c == cms.Locked {
 			r.stop(err)
 		}
