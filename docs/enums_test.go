@@ -94,7 +94,8 @@ func TestEnums(t *testing.T) {
 	}
 	// A failed reading is never called inconsistent, and one that we cancelled
 	// ourselves is not told.
-	categories := slices.DeleteFunc(constants(t, "../poller/cms", "Category"), func(c string) bool { return c == "inconsistent" || c == "canceled" })
+	// "bus" is the poller's own: NATS did not take what the upstream answered.
+	categories := slices.DeleteFunc(append(constants(t, "../poller/cms", "Category"), "bus"), func(c string) bool { return c == "inconsistent" || c == "canceled" })
 	certainties := constants(t, "../diff", "Certainty")
 
 	tests := map[string][]string{

@@ -17,7 +17,8 @@ const (
 	lockedPause       = 10 * time.Minute
 )
 
-// errPaused is returned for a call that the gate did not let through.
+// errPaused is returned for a call that the gate did not let through: calls are
+// paused, or come to their end.
 var errPaused = errors.New("calls are paused")
 
 // gate lets calls through while the credentials are known to be good. Before
@@ -33,6 +34,7 @@ type gate struct {
 	until   time.Time
 	reason  *cms.Error
 	refused int // 401s in a row
+	closed  bool
 }
 
 type probe struct {
@@ -54,7 +56,7 @@ func (g *gate) enter(ctx context.Context) (pass, error) {
 	for {
 		g.mu.Lock()
 		switch {
-		case g.now().Before(g.until):
+		case g.closed || g.now().Before(g.until):
 			g.mu.Unlock()
 			return pass{}, errPaused
 		case g.proven:
@@ -127,6 +129,26 @@ func (g *gate) pause(e *cms.Error) {
 	g.until = g.now().Add(wait)
 }
 
+// hold takes over a pause that another replica ran into, and reports whether it
+// is news.
+func (g *gate) hold(until time.Time, refused int, reason *cms.Error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	// A second more or less is the notes' way here.
+	if !until.After(g.now()) || !until.After(g.until.Add(time.Second)) {
+		return false
+	}
+	g.proven, g.until, g.reason, g.refused = false, until, reason, max(g.refused, refused)
+	return true
+}
+
+// close lets no further call through.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
 // doubt makes the next call a probe: another replica was refused.
 func (g *gate) doubt() {
 	g.mu.Lock()
@@ -137,12 +159,18 @@ func (g *gate) doubt() {
 // paused returns when the pause ends and why it began; zero when calls may be
 // made.
 func (g *gate) paused() (until time.Time, reason *cms.Error) {
+	until, reason, _ = g.state()
+	return until, reason
+}
+
+// state is paused, and how many 401s there were in a row.
+func (g *gate) state() (until time.Time, reason *cms.Error, refused int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.now().Before(g.until) {
-		return time.Time{}, nil
+		return time.Time{}, nil, g.refused
 	}
-	return g.until, g.reason
+	return g.until, g.reason, g.refused
 }
 
 // answered reports whether a failed call reached CC-CMS, or what stands before

@@ -8,6 +8,7 @@ import (
 
 	"restwatch/diff"
 	"restwatch/poller/cms"
+	"restwatch/poller/peers"
 	"restwatch/poller/tick"
 )
 
@@ -49,9 +50,10 @@ func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick) {
 	case err != nil:
 		// The upstream is well and the bus is not. The head is read again at
 		// the next poll, which finds whatever this one could not commit.
-		outcome = "uncommitted"
-		p.log.Error("poll not committed", "vdn", w.vdn.String(), "error", err)
+		p.fail(ctx, w, &cms.Error{Category: bus, Message: err.Error()}, time.Since(begun))
+		return
 	}
+	p.rejoin(w)
 	p.metrics.poll(outcome, time.Since(begun))
 }
 
@@ -100,8 +102,9 @@ func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 	if err != nil {
 		return false, fmt.Errorf("read head: %w", err)
 	}
+	head = w.uptodate(head, seq)
 	at := max(p.opt.Queue.At(reading.Received), head.ObservedAt+1)
-	if w.replyHead != seq || at >= w.quietUntil || w.detectedBy(at) != diff.Poll {
+	if w.replyHead != seq || at >= w.quietUntil || w.detectedBy(reading.Received) != diff.Poll {
 		return false, nil
 	}
 	if err := p.welcome(ctx, w, at, diff.Poll, &head); err != nil {
@@ -109,14 +112,14 @@ func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 	}
 	head = head.Touched(at, t.Order)
 	p.opt.Store.Keep(w.vdn, seq, head)
-	w.compared(&head, seq)
+	w.good(reading.Received, &head, seq)
 	return true, nil
 }
 
 // take compares a reading with the head and commits what changed.
 func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Reading) (outcome string, err error) {
 	at := p.opt.Queue.At(reading.Received)
-	detectedBy := w.detectedBy(at)
+	detectedBy := w.detectedBy(reading.Received)
 	var errs []error
 	for try := range commitTries {
 		head, seq, err := p.opt.Store.Head(ctx, w.vdn)
@@ -142,7 +145,7 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 		} else if stored, now, err := p.opt.Store.Head(ctx, w.vdn); err == nil && now == seq {
 			r.Snapshot = stored // a large result is stored in steps, each a revision
 		}
-		w.compared(&r.Snapshot, seq)
+		w.good(reading.Received, &r.Snapshot, seq)
 		w.reply, w.replyHead, w.quietUntil = reading.Fingerprint, seq, r.QuietUntil
 		switch {
 		case r.Snapshot.Quality == diff.Inconsistent:
@@ -164,15 +167,22 @@ func (w *watch) known(now diff.Time) cms.Fingerprint {
 	return w.reply
 }
 
-// welcome notes a good poll, and publishes the feed's recovery before the
-// events that it may have found.
+// welcome publishes the feed's recovery before the events that a good poll may
+// have found.
 func (p *Poller) welcome(ctx context.Context, w *watch, at diff.Time, detectedBy string, head *diff.Snapshot) error {
-	p.rejoin(w)
-	if !w.good(at, detectedBy, head) {
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	f, due := w.recovery(at, detectedBy, head)
+	if !due {
 		return nil
 	}
+	f.Interval = w.schedule.Interval(time.Now()).Seconds()
+	if err := p.opt.Store.PublishFeeds(ctx, []diff.Feed{f}, false); err != nil {
+		return fmt.Errorf("publish feed: %w", err)
+	}
+	w.recovered(f, time.Now())
 	p.log.Info("feed ok", "vdn", w.vdn.String())
-	return p.publish(ctx, []*watch{w}, false)
+	return nil
 }
 
 // fail notes a failed poll: nobody's rest ends by it.
@@ -210,13 +220,16 @@ func (p *Poller) turned(ctx context.Context) {
 			changed = append(changed, w)
 		}
 	}
+	if p.peers != nil {
+		p.peers.Tell(peers.Note{Pause: p.pause()})
+	}
 	p.publish(ctx, changed, false)
 }
 
 // heartbeats repeats every feed's status, finds those that went down while no
 // poll ended, and keeps clock and heads true. It returns when ctx is done.
 func (p *Poller) heartbeats(ctx context.Context) {
-	check := time.NewTicker(min(p.opt.Heartbeat/10, time.Second))
+	check := time.NewTicker(p.checkPeriod())
 	defer check.Stop()
 	synced := time.Now()
 	for {
@@ -233,13 +246,19 @@ func (p *Poller) heartbeats(ctx context.Context) {
 	}
 }
 
+func (p *Poller) checkPeriod() time.Duration { return min(p.opt.Heartbeat/10, time.Second) }
+
 // check publishes the feeds that went down, and those that were not heard of
 // for a heartbeat.
 func (p *Poller) check(ctx context.Context) {
-	at := p.opt.Queue.Now()
+	if !p.opt.Queue.Connected() {
+		return // nothing can be told, and nothing is known of the others
+	}
+	p.wakeUp(ctx)
+	at, now := p.opt.Queue.Now(), time.Now()
 	var changed, due []*watch
 	for _, w := range p.watches {
-		switch down, silent := w.check(at, p.opt.Heartbeat); {
+		switch down, silent := w.check(at, now, p.opt.Heartbeat); {
 		case down:
 			changed = append(changed, w)
 		case silent:
@@ -264,23 +283,28 @@ func (p *Poller) sync(ctx context.Context) {
 
 // publish tells subscribers the status of these VDNs. What could not be told
 // is told by the next heartbeat.
-func (p *Poller) publish(ctx context.Context, watches []*watch, heartbeat bool) error {
+func (p *Poller) publish(ctx context.Context, watches []*watch, heartbeat bool) {
 	if len(watches) == 0 {
-		return nil
+		return
 	}
+	for _, w := range watches { // all callers have them in the same order
+		w.telling.Lock()
+		defer w.telling.Unlock()
+	}
+	now := time.Now()
 	feeds := make([]diff.Feed, len(watches))
 	for i, w := range watches {
 		feeds[i] = w.message()
+		feeds[i].Interval = w.schedule.Interval(now).Seconds()
 	}
 	if err := p.opt.Store.PublishFeeds(ctx, feeds, heartbeat); err != nil {
 		if ctx.Err() == nil {
 			p.log.Warn("feed not published", "feeds", len(feeds), "error", err)
 		}
-		return fmt.Errorf("publish feed: %w", err)
+		return
 	}
-	at := p.opt.Queue.Now()
+	now = time.Now()
 	for _, w := range watches {
-		w.sent(at)
+		w.sent(now)
 	}
-	return nil
 }

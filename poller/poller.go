@@ -56,6 +56,8 @@ type Store interface {
 	// PublishFeeds tells subscribers how far feeds can be relied on; a heartbeat
 	// repeats what they were told before.
 	PublishFeeds(ctx context.Context, feeds []diff.Feed, heartbeat bool) error
+	// LastFeeds returns the newest stored feed message of each VDN.
+	LastFeeds(ctx context.Context) (map[diff.VDN]diff.Feed, error)
 }
 
 // Options of a Poller. All but Metrics are required.
@@ -67,9 +69,11 @@ type Options struct {
 	// GroupsPerSchedule is the most groups that VDNs of one schedule form.
 	GroupsPerSchedule int
 	Heartbeat         time.Duration
-	Diff              diff.Options
+	// Grace is how long polls that run at the end may take to end by themselves.
+	Grace time.Duration
+	Diff  diff.Options
 	// Join, if not nil, joins this replica to the others of the service.
-	Join    func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error)
+	Join    func(hear func(peers.Note), last func() peers.Note) (*peers.Peers, error)
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: none
 }
@@ -81,9 +85,15 @@ type Poller struct {
 	gate    gate
 	metrics *metrics
 	cron    *cron.Cron
-	peers   *peers.Peers // nil: this is the only replica
-	company atomic.Bool  // another replica was heard of
-	told    atomic.Int64 // when they were last told something, unix nanoseconds
+	peers   *peers.Peers   // nil: this is the only replica
+	company atomic.Bool    // another replica was heard of
+	told    atomic.Int64   // when they were last told something, unix nanoseconds
+	running sync.WaitGroup // polls, also those whose tick is over
+
+	awakeMu sync.Mutex // guards the two below
+	awake   time.Time  // when this replica last looked at the clock
+	session uint64     // of the connection to NATS then
+
 	// Constant after New:
 	groups  map[string]*group // by tick name
 	watches []*watch
@@ -119,6 +129,7 @@ func aloneName(v diff.VDN) string { return fmt.Sprintf("vdn-%d-%d", v.CC, v.ID) 
 // that the feeds stop, and returns. The first poll of every VDN is made at once.
 // It returns an error only if the work queue cannot be used.
 func (p *Poller) Run(ctx context.Context) error {
+	p.awake, p.session = time.Now(), p.opt.Queue.Session()
 	p.recall(ctx)
 	if err := p.join(ctx); err != nil {
 		return err
@@ -133,14 +144,20 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 	p.cron.Start()
 
-	// Running polls may end in peace: they are bounded by the call's time-out.
-	polls := context.WithoutCancel(ctx)
+	// Running polls may end in peace, but no new one begins, and all has its end.
+	polls, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() {
+		p.gate.close()
+		time.AfterFunc(p.opt.Grace, cut)
+	})()
 	var wg sync.WaitGroup
 	wg.Go(func() { p.heartbeats(ctx) })
 	err := p.opt.Queue.Run(ctx, func(_ context.Context, t tick.Tick) error { return p.handle(polls, t) })
 	<-p.cron.Stop().Done()
 	wg.Wait()
-	p.stop(polls)
+	p.running.Wait()
+	p.stop(context.WithoutCancel(ctx))
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("take ticks: %w", err)
 	}
@@ -164,6 +181,7 @@ func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
 	if g == nil {
 		return fmt.Errorf("group %q: not in the settings of this replica", t.Group)
 	}
+	p.wakeUp(ctx)
 	now := time.Now()
 	var due []*watch
 	for _, w := range g.watches {
@@ -176,16 +194,45 @@ func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
 			return fmt.Errorf("recheck heads: %w", err)
 		}
 	}
-	var wg sync.WaitGroup
-	for _, w := range due[min(1, len(due)):] {
-		wg.Go(func() { p.poll(ctx, w, t) })
-	}
-	if len(due) > 0 {
-		p.poll(ctx, due[0], t)
-	}
-	wg.Wait()
+	p.pollAll(ctx, g, due, t)
 	p.tell(due)
 	return nil
+}
+
+// pollAll polls side by side, and returns when all are done. One that takes so
+// long that its neighbours would miss a second slot gets ticks of its own.
+func (p *Poller) pollAll(ctx context.Context, g *group, due []*watch, t tick.Tick) {
+	if len(due) == 0 {
+		return
+	}
+	var patience <-chan time.Time
+	if !isAlone(g) && len(due) > 1 {
+		timer := time.NewTimer(g.schedule.Interval(time.Now()) * 3 / 2)
+		defer timer.Stop()
+		patience = timer.C
+	}
+	done := make(chan *watch, len(due))
+	for _, w := range due {
+		p.running.Go(func() {
+			p.poll(ctx, w, t)
+			done <- w
+		})
+	}
+	slow := map[*watch]bool{}
+	for _, w := range due {
+		slow[w] = true
+	}
+	for len(slow) > 0 {
+		select {
+		case w := <-done:
+			delete(slow, w)
+		case <-patience:
+			for w := range slow {
+				p.separate(ctx, w)
+			}
+			return
+		}
+	}
 }
 
 func vdnsOf(watches []*watch) []diff.VDN {
@@ -221,17 +268,32 @@ func (p *Poller) rejoin(w *watch) {
 	}
 }
 
-// recall begins with what the heads tell of the time before.
+// recall begins with what is stored of the time before, and with the pause
+// that the queue may be in.
 func (p *Poller) recall(ctx context.Context) {
-	now := p.opt.Queue.Now()
+	feeds, err := p.opt.Store.LastFeeds(ctx)
+	if err != nil {
+		p.log.Warn("last feed messages not read: the gap will look longer than it was", "error", err)
+	}
+	now := time.Now()
 	for _, w := range p.watches {
-		w.started = now
-		head, _, err := p.opt.Store.Head(ctx, w.vdn)
+		head, seq, err := p.opt.Store.Head(ctx, w.vdn)
 		if err != nil {
 			p.log.Error("head not read", "vdn", w.vdn.String(), "error", err)
-			continue
 		}
-		w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = head.ObservedAt, head.LastSequence, head.Revision
+		var last *diff.Feed
+		if f, found := feeds[w.vdn]; found {
+			last = &f
+		}
+		w.recall(now, &head, seq, last)
+	}
+	state, err := p.opt.Queue.State(ctx)
+	if err != nil {
+		p.log.Warn("state of the ticks not read", "error", err)
+	}
+	if state.PausedUntil.After(now) {
+		p.hold(state.PausedUntil, 1, &cms.Error{Category: cms.Refused, Message: "calls were paused before this replica began"})
+		p.publish(ctx, p.watches, false)
 	}
 }
 
@@ -258,11 +320,9 @@ func (p *Poller) Ready() error {
 	}
 	waiting := 0
 	for _, w := range p.watches {
-		w.mu.Lock()
-		if !w.polled && w.failures == 0 {
+		if !w.settled() {
 			waiting++
 		}
-		w.mu.Unlock()
 	}
 	if waiting > 0 {
 		return fmt.Errorf("%d of %d VDNs not polled yet", waiting, len(p.watches))

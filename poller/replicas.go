@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"restwatch/diff"
+	"restwatch/poller/cms"
 	"restwatch/poller/peers"
 )
 
@@ -15,12 +16,11 @@ func (p *Poller) join(ctx context.Context) error {
 	if p.opt.Join == nil {
 		return nil
 	}
-	hear := func(polls []peers.Poll) { p.hear(ctx, polls) }
 	var err error
-	if p.peers, err = p.opt.Join(hear, p.polledLast); err != nil {
+	if p.peers, err = p.opt.Join(p.hearing(ctx), p.polledLast); err != nil {
 		return err
 	}
-	others, err := p.peers.Hello(ctx, hear)
+	others, err := p.peers.Hello(ctx, p.hearing(ctx))
 	if err != nil {
 		return fmt.Errorf("meet the other replicas: %w", err)
 	}
@@ -38,11 +38,29 @@ func (p *Poller) leave(ctx context.Context) (others int) {
 		return 0
 	}
 	p.peers.Leave()
-	others, err := p.peers.Hello(ctx, func([]peers.Poll) {})
+	others, err := p.peers.Hello(ctx, func(peers.Note) {})
 	if err != nil {
 		p.log.Warn("other replicas not found", "error", err)
 	}
 	return others
+}
+
+// wakeUp asks the others what they polled if this replica was stopped or cut
+// off for a while: what it knows is as old as that, and it would take all they
+// watched for a gap. It must be called before polls or silence are judged.
+func (p *Poller) wakeUp(ctx context.Context) {
+	p.awakeMu.Lock()
+	defer p.awakeMu.Unlock()
+	now, session := time.Now(), p.opt.Queue.Session()
+	asleep := now.Sub(p.awake) > 3*p.checkPeriod() || session != p.session
+	p.awake, p.session = now, session
+	if !asleep || p.peers == nil {
+		return
+	}
+	if _, err := p.peers.Hello(ctx, p.hearing(ctx)); err != nil {
+		p.log.Warn("other replicas not asked", "error", err)
+	}
+	p.awake = time.Now()
 }
 
 // tell tells the other replicas what was polled. One that has never heard of
@@ -54,44 +72,78 @@ func (p *Poller) tell(watches []*watch) {
 	if p.peers == nil || len(watches) == 0 {
 		return
 	}
-	now := time.Now().UnixNano()
-	if told := p.told.Load(); !p.company.Load() && now-told < int64(p.opt.Heartbeat) {
+	now := time.Now()
+	if told := p.told.Load(); !p.company.Load() && now.UnixNano()-told < int64(p.opt.Heartbeat) {
 		return
 	}
-	p.told.Store(now)
-	polls := make([]peers.Poll, len(watches))
-	for i, w := range watches {
-		polls[i] = w.note(time.Now())
-	}
-	p.peers.Tell(polls)
+	p.told.Store(now.UnixNano())
+	p.peers.Tell(peers.Note{Polls: notes(watches, now)})
 }
 
-// polledLast is what this replica was the last to poll. Another one asks.
-func (p *Poller) polledLast() []peers.Poll {
-	p.company.Store(true)
-	var polls []peers.Poll
-	now := time.Now()
-	for _, w := range p.watches {
-		if n := w.note(now); w.polledHere() {
-			polls = append(polls, n)
-		}
+func notes(watches []*watch, now time.Time) []peers.Poll {
+	polls := make([]peers.Poll, len(watches))
+	for i, w := range watches {
+		polls[i] = w.note(now)
 	}
 	return polls
 }
 
-// hear takes over what another replica polled.
-func (p *Poller) hear(ctx context.Context, polls []peers.Poll) {
+// polledLast is what a replica that starts should know: what this one was the
+// last to poll, and whether calls are paused.
+func (p *Poller) polledLast() peers.Note {
 	p.company.Store(true)
-	for _, n := range polls {
-		w := p.byVDN[diff.VDN{CC: n.CC, ID: n.VDN}]
-		if w == nil || !w.heard(n, time.Now()) {
-			continue
+	var mine []*watch
+	for _, w := range p.watches {
+		if w.polledHere() {
+			mine = append(mine, w)
 		}
-		if n.Failed > 0 {
-			p.separate(ctx, w)
-		} else {
-			p.rejoin(w)
+	}
+	return peers.Note{Polls: notes(mine, time.Now()), Pause: p.pause()}
+}
+
+// pause is what the others should know of a pause; nil if there is none.
+func (p *Poller) pause() *peers.Pause {
+	until, reason, refused := p.gate.state()
+	if until.IsZero() {
+		return nil
+	}
+	return &peers.Pause{Left: time.Until(until), Refused: refused, Error: feedError(reason)}
+}
+
+// hearing takes over what another replica polled.
+func (p *Poller) hearing(ctx context.Context) func(peers.Note) {
+	return func(n peers.Note) {
+		p.company.Store(true)
+		now := time.Now()
+		if n.Pause != nil {
+			p.hold(now.Add(n.Pause.Left), n.Pause.Refused, &cms.Error{
+				Category: cms.Category(n.Pause.Error.Category), Code: n.Pause.Error.Code, Message: n.Pause.Error.Message,
+			})
 		}
+		for _, poll := range n.Polls {
+			w := p.byVDN[diff.VDN{CC: poll.CC, ID: poll.VDN}]
+			switch {
+			case w == nil || !w.heard(poll, now):
+			case poll.Failed > 0:
+				p.separate(ctx, w)
+			default:
+				p.rejoin(w)
+			}
+		}
+	}
+}
+
+// hold takes over a pause that another replica ran into, and has told the
+// subscribers of.
+func (p *Poller) hold(until time.Time, refused int, reason *cms.Error) {
+	if !p.gate.hold(until, refused, reason) {
+		return
+	}
+	p.log.Error("calls stopped by another replica: the upstream refuses the credentials", "category", reason.Category, "until", until, "error", reason)
+	at := p.opt.Queue.Now()
+	for _, w := range p.watches {
+		p.rejoin(w)
+		w.paused(at, reason)
 	}
 }
 
@@ -99,11 +151,15 @@ func (p *Poller) hear(ctx context.Context, polls []peers.Poll) {
 func (w *watch) note(now time.Time) peers.Poll {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return peers.Poll{
+	n := peers.Poll{
 		CC: w.vdn.CC, VDN: w.vdn.ID,
-		At: w.last, Order: w.seen.order, Head: w.seen.head, Fed: w.fed,
+		At: w.last, Age: now.Sub(w.lastAt), Order: w.seen.order, Head: w.seen.head,
 		Failed: w.failures, Retry: max(0, w.retryAt.Sub(now)), Error: w.feed.Error,
 	}
+	if !w.fed.IsZero() {
+		n.Fed = max(1, now.Sub(w.fed))
+	}
+	return n
 }
 
 func (w *watch) polledHere() bool {
@@ -117,16 +173,18 @@ func (w *watch) polledHere() bool {
 func (w *watch) heard(n peers.Poll, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fed = max(w.fed, n.Fed)
+	if fed := now.Add(-n.Fed); n.Fed > 0 && fed.After(w.fed) {
+		w.fed = fed
+	}
 	if n.At <= w.last {
 		return false
 	}
-	w.last, w.mine = n.At, false
+	w.last, w.lastAt, w.mine = n.At, now.Add(-n.Age), false
 	w.failures, w.retryAt = n.Failed, now.Add(n.Retry)
 	w.feed.Error = n.Error
 	if n.Failed > 0 {
 		status := diff.Degraded
-		if w.silent(n.At) {
+		if w.silent(now) {
 			status = diff.Down
 		}
 		w.turn(status, n.At)
@@ -134,13 +192,14 @@ func (w *watch) heard(n peers.Poll, now time.Time) bool {
 	}
 	w.seen = observation{n.At, n.Order, n.Head}
 	w.feed.LastGoodPollAt = max(w.feed.LastGoodPollAt, n.At)
-	w.polled = true
+	w.polled, w.goodAt = true, w.lastAt
 	w.turn(diff.OK, n.At)
 	return true
 }
 
-// uptodate moves the times of a head to the last good poll, where another
-// replica made it and it left the head as it is.
+// uptodate moves the times of a head to the last good poll, where that left the
+// head as it is: another replica made it, or this service did before it started
+// anew.
 func (w *watch) uptodate(head diff.Snapshot, seq uint64) diff.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -132,7 +132,7 @@ func (in *installation) replica(name string) (p *poller.Poller, stop func()) {
 	}
 	p = poller.New(poller.Options{
 		Upstream: client, Store: bus, Queue: queue, Targets: targets, GroupsPerSchedule: 64, Heartbeat: heartbeat, Log: log,
-		Join: func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error) {
+		Join: func(hear func(peers.Note), last func() peers.Note) (*peers.Peers, error) {
 			return peers.Join(nc, peers.Options{Prefix: "rest.v1", Instance: name, Hear: hear, Last: last, Log: log})
 		},
 	})

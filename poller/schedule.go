@@ -26,16 +26,19 @@ type phased struct {
 	phase time.Duration
 }
 
-// Next returns the first slot after t, the zero time if there is none.
+// Next returns the first slot after t, the zero time if there is none. It keeps
+// t's monotonic reading, so that cron wakes up in time whatever is done to the
+// clock meanwhile: set back by an hour, it would otherwise sleep for an hour.
+// An expression without CRON_TZ goes by this machine's time zone.
 func (s phased) Next(t time.Time) time.Time {
 	if s.Every > 0 {
-		return s.Slot(t).Add(s.Every)
+		return t.Add(s.Slot(t).Add(s.Every).Sub(t.Round(0)))
 	}
-	next := s.Cron.Next(t.Add(-s.phase))
+	next := s.Cron.Next(t.Add(-s.phase).Local())
 	if next.IsZero() {
 		return next
 	}
-	return next.Add(s.phase)
+	return t.Add(next.Add(s.phase).Sub(t.Round(0)))
 }
 
 // Slot returns the slot that t belongs to, the same in every replica: t itself

@@ -56,3 +56,32 @@ func TestCronExpressionKeepsItsZoneAndPhase(t *testing.T) {
 		t.Errorf("after three: got %v, want %v", got.UTC(), want)
 	}
 }
+
+// CRON_TZ is not set, so it is this machine's evening, whatever zone the time
+// asked about is in.
+func TestCronExpressionGoesByLocalTime(t *testing.T) {
+	local := time.Local
+	defer func() { time.Local = local }()
+	time.Local = time.FixedZone("test", 8*3600)
+	s := phased{expression(t, "0 0 9 * * *"), 0}
+	want := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	for _, zone := range []*time.Location{time.UTC, time.Local} {
+		if got := s.Next(time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC).In(zone)); !got.Equal(want) {
+			t.Errorf("in %s: got %s, want %s", zone, got.UTC(), want)
+		}
+	}
+}
+
+// cron sleeps for the difference of the two, which must not depend on the wall
+// clock: it may be set back while cron sleeps.
+func TestNextKeepsTheMonotonicReading(t *testing.T) {
+	now := time.Now()
+	for name, s := range map[string]phased{
+		"interval":   {Schedule{Every: 5 * time.Second}, time.Second},
+		"expression": {expression(t, "*/5 * * * * *"), 0},
+	} {
+		if next := s.Next(now); next == next.Round(0) {
+			t.Errorf("%s: %v has no monotonic reading", name, next)
+		}
+	}
+}

@@ -17,8 +17,13 @@ const (
 	resyncAfter = 3
 )
 
+// bus is the category of a poll that CC-CMS answered and NATS did not take.
+const bus cms.Category = "bus"
+
 // watch is what a replica knows of one VDN between two polls. None of it need
-// survive: what must is in the VDN's snapshot.
+// survive: what must is in the VDN's snapshot. Times that durations are measured
+// by are local and have a monotonic reading, so that no clock's step matters;
+// those of the bus go into messages.
 type watch struct {
 	vdn      diff.VDN
 	schedule phased // of the VDN's group
@@ -30,14 +35,19 @@ type watch struct {
 	replyHead  uint64    // the head's stream sequence then
 	quietUntil diff.Time // until when the same reply again has no effect
 
+	// telling is held while a feed message is made and sent, so that an older
+	// one never comes after a newer one. Taken before mu.
+	telling sync.Mutex
+
 	mu       sync.Mutex
-	feed     diff.Feed    // as last published; zero Status before the first
-	fed      diff.Time    // when it was published, by whichever replica
-	started  diff.Time    // when this replica began to watch
-	polled   bool         // polled well since the service started
+	feed     diff.Feed    // as last published, by whichever replica; zero Status before the first
+	fed      time.Time    // when it was published
 	last     diff.Time    // last poll of any outcome, by whichever replica
+	lastAt   time.Time    // the same by the local clock
 	mine     bool         // by this one
 	seen     observation  // the last good one
+	goodAt   time.Time    // when that was, or when this replica began
+	polled   bool         // polled well since the service started
 	failures int          // failed polls in a row
 	retryAt  time.Time    // before it the VDN is left out
 	retry    cron.EntryID // of ticks of its own, 0: it is polled with its group
@@ -52,6 +62,20 @@ type observation struct {
 
 func newWatch(vdn diff.VDN, s phased) *watch {
 	return &watch{vdn: vdn, schedule: s, feed: diff.Feed{CC: vdn.CC, VDN: vdn.ID}}
+}
+
+// recall begins with what is stored of the time before: the head, and the last
+// feed message, which tells how long the head was known to hold.
+func (w *watch) recall(now time.Time, head *diff.Snapshot, seq uint64, last *diff.Feed) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.goodAt = now
+	f := &w.feed
+	f.LastGoodPollAt, f.LastSequence, f.Revision = head.ObservedAt, head.LastSequence, head.Revision
+	if last != nil && last.Revision == head.Revision && last.LastGoodPollAt > head.ObservedAt {
+		f.LastGoodPollAt = last.LastGoodPollAt
+		w.seen = observation{last.LastGoodPollAt, head.Order, seq}
+	}
 }
 
 // alone reports whether the VDN has left its group: it failed, and is polled by
@@ -69,12 +93,12 @@ func (w *watch) due(now time.Time) bool {
 	return !now.Before(w.retryAt)
 }
 
-// detectedBy says whether a good poll at this time continues the last one or
-// comes after a time that nobody saw.
-func (w *watch) detectedBy(at diff.Time) string {
+// detectedBy says whether a good poll now continues the last one or comes after
+// a time that nobody saw.
+func (w *watch) detectedBy(now time.Time) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.polled || w.failures >= resyncAfter || w.silent(at) {
+	if !w.polled || w.failures >= resyncAfter || w.silent(now) {
 		return diff.Resync
 	}
 	return diff.Poll
@@ -82,39 +106,45 @@ func (w *watch) detectedBy(at diff.Time) string {
 
 // silent reports whether more than downAfter intervals have passed since the
 // last good poll, or since the start if there was none. The caller holds mu.
-func (w *watch) silent(at diff.Time) bool {
-	last := max(w.feed.LastGoodPollAt, w.started)
-	end := w.schedule.After(last.Time(), downAfter)
-	return !end.IsZero() && at > diff.TimeOf(end)
+func (w *watch) silent(now time.Time) bool {
+	end := w.schedule.After(w.goodAt, downAfter)
+	return !end.IsZero() && now.After(end)
 }
 
-// good notes a good poll before its changes are committed, and reports whether
-// a feed message must precede them.
-func (w *watch) good(at diff.Time, detectedBy string, head *diff.Snapshot) (changed bool) {
+// recovery returns the feed message that must precede the events of a good
+// poll, and whether one is due: if the feed was not ok, or after a time that
+// nobody saw.
+func (w *watch) recovery(at diff.Time, detectedBy string, head *diff.Snapshot) (f diff.Feed, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f := &w.feed
-	last := max(f.LastGoodPollAt, head.ObservedAt)
-	f.Gap, f.Error = nil, nil
-	changed = w.turn(diff.OK, at)
-	if detectedBy == diff.Resync && last != 0 {
-		f.Gap = &diff.Gap{From: last, To: at}
-		changed = true
+	f = w.feed
+	f.ObservedAt, f.Error, f.Gap = at, nil, nil
+	if f.Status != diff.OK {
+		f.Status, f.Since, due = diff.OK, at, true
+	}
+	if last := max(f.LastGoodPollAt, head.ObservedAt); detectedBy == diff.Resync && last != 0 {
+		f.Gap, due = &diff.Gap{From: last, To: at}, true
 	}
 	f.LastGoodPollAt = at
 	f.LastSequence, f.Revision = head.LastSequence, head.Revision
-	w.polled, w.last, w.mine = true, at, true
-	w.failures, w.retryAt = 0, time.Time{}
-	w.feed.ObservedAt = at
-	return changed
+	return f, due
 }
 
-// compared notes the head that the last good poll left.
-func (w *watch) compared(s *diff.Snapshot, head uint64) {
+// recovered notes that the message of a recovery is out.
+func (w *watch) recovered(f diff.Feed, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.feed.Status, w.feed.Since, w.feed.Error, w.feed.ObservedAt, w.fed = f.Status, f.Since, nil, f.ObservedAt, now
+}
+
+// good notes a good poll, once all that it found is stored.
+func (w *watch) good(now time.Time, s *diff.Snapshot, head uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = observation{s.ObservedAt, s.Order, head}
-	w.feed.LastSequence, w.feed.Revision = s.LastSequence, s.Revision
+	w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = s.ObservedAt, s.LastSequence, s.Revision
+	w.polled, w.last, w.lastAt, w.mine, w.goodAt = true, s.ObservedAt, now, true, now
+	w.failures, w.retryAt = 0, time.Time{}
 }
 
 // failed notes a failed poll, and returns the status that the feed has now,
@@ -123,11 +153,13 @@ func (w *watch) failed(at diff.Time, now time.Time, err *cms.Error) (status diff
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failures++
-	w.last, w.mine = at, true
-	wait = backoff(w.failures, w.schedule.Interval(now), err)
+	w.last, w.lastAt, w.mine = at, now, true
+	if err.Category != bus {
+		wait = backoff(w.failures, w.schedule.Interval(now), err)
+	}
 	w.retryAt = now.Add(wait)
 	status = diff.Degraded
-	if w.silent(at) {
+	if w.silent(now) {
 		status = diff.Down
 	}
 	w.feed.Error = feedError(err)
@@ -138,27 +170,27 @@ func (w *watch) failed(at diff.Time, now time.Time, err *cms.Error) (status diff
 // status was not published for a heartbeat, which it notes as done. Who polled
 // last publishes it; should that replica be gone, another one does after as long
 // again.
-func (w *watch) check(at diff.Time, heartbeat time.Duration) (down, due bool) {
+func (w *watch) check(at diff.Time, now time.Time, heartbeat time.Duration) (down, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.feed.ObservedAt = at
-	if w.feed.Status != diff.Paused && w.feed.Status != diff.Down && w.silent(at) {
+	if w.feed.Status != diff.Paused && w.feed.Status != diff.Down && w.silent(now) {
 		if w.feed.Error == nil {
 			w.feed.Error = &diff.FeedError{Category: string(cms.Timeout), Message: "no poll ended within three intervals"}
 		}
 		return w.turn(diff.Down, at), false
 	}
-	// Who has only just polled lets the replica before finish what it began.
-	if at.Sub(w.last) < min(heartbeat/20, w.schedule.Interval(at.Time())/4) {
-		return false, false
-	}
+	since := now.Sub(w.fed)
 	if !w.mine {
-		heartbeat *= 2
+		since -= heartbeat
 	}
-	if w.feed.Status == "" || at.Sub(w.fed) < heartbeat {
+	// Who has only just polled lets the replica before finish what it began, but
+	// not for ever: polls and checks may keep in step.
+	handover := min(heartbeat/20, w.schedule.Interval(now)/4)
+	if w.feed.Status == "" || since < heartbeat || since < heartbeat*5/4 && now.Sub(w.lastAt) < handover {
 		return false, false
 	}
-	w.fed = at
+	w.fed = now
 	return false, true
 }
 
@@ -185,9 +217,6 @@ func (w *watch) turn(to diff.Status, at diff.Time) (changed bool) {
 		return false
 	}
 	w.feed.Status, w.feed.Since = to, at
-	if to != diff.OK {
-		w.feed.Gap = nil
-	}
 	return true
 }
 
@@ -195,16 +224,22 @@ func (w *watch) turn(to diff.Status, at diff.Time) (changed bool) {
 func (w *watch) message() diff.Feed {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f := w.feed
-	f.Interval = w.schedule.Interval(f.ObservedAt.Time()).Seconds()
-	return f
+	return w.feed
 }
 
-// sent notes that a feed message is out, so that its gap is not told twice.
-func (w *watch) sent(at diff.Time) {
+// sent notes that a feed message is out.
+func (w *watch) sent(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fed, w.feed.Gap = at, nil
+	w.fed = now
+}
+
+// settled reports whether a poll of the VDN has ended, well or not, since this
+// replica began.
+func (w *watch) settled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.polled || w.failures > 0
 }
 
 func feedError(err *cms.Error) *diff.FeedError {

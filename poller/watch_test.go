@@ -6,68 +6,160 @@ import (
 
 	"restwatch/diff"
 	"restwatch/poller/cms"
+	"restwatch/poller/peers"
 )
 
+// timeline is a VDN polled every 5 s, and its time in seconds: by the bus's
+// clock, and by ours.
+type timeline struct {
+	*watch
+	bus   diff.Time
+	local time.Time
+}
+
+func newTimeline() timeline {
+	t := timeline{
+		watch: newWatch(diff.VDN{CC: 1, ID: 170}, phased{Schedule: Schedule{Every: 5 * time.Second}}),
+		bus:   1_700_000_000_000, local: time.Now(),
+	}
+	t.recall(t.local, &diff.Snapshot{}, 0, nil)
+	return t
+}
+
+func (t timeline) at(s int) diff.Time  { return t.bus.Add(time.Duration(s) * time.Second) }
+func (t timeline) now(s int) time.Time { return t.local.Add(time.Duration(s) * time.Second) }
+
+// poll is a good poll whose messages are all stored.
+func (t timeline) poll(s int) (f diff.Feed, told bool) {
+	f, told = t.recovery(t.at(s), t.detectedBy(t.now(s)), &diff.Snapshot{})
+	if told {
+		t.recovered(f, t.now(s))
+	}
+	t.good(t.now(s), &diff.Snapshot{ObservedAt: t.at(s)}, 1)
+	return f, told
+}
+
+var unavailable = &cms.Error{Category: cms.HTTP, Message: "503"}
+
 func TestFeedStatus(t *testing.T) {
-	const start = diff.Time(1_700_000_000_000)
-	at := func(s int) diff.Time { return start.Add(time.Duration(s) * time.Second) }
-	down := &cms.Error{Category: cms.HTTP, Message: "503"}
-
-	w := newWatch(diff.VDN{CC: 1, ID: 170}, phased{Schedule: Schedule{Every: 5 * time.Second}})
-	w.started = start
-	head := &diff.Snapshot{}
-	now := time.Now()
-
-	changed := w.good(at(0), w.detectedBy(at(0)), head)
-	if f := w.message(); f.Status != diff.OK || !changed || f.Gap != nil || f.Interval != 5 {
-		t.Fatalf("first good poll: got %+v, changed %v", f, changed)
+	w := newTimeline()
+	if f, told := w.poll(0); f.Status != diff.OK || !told || f.Gap != nil {
+		t.Fatalf("first good poll: got %+v, told %v", f, told)
 	}
-	w.sent(at(0))
-	if w.good(at(5), w.detectedBy(at(5)), head) {
-		t.Fatal("second good poll changed the status")
+	if _, told := w.poll(5); told {
+		t.Fatal("second good poll told something")
 	}
-	if got := w.detectedBy(at(10)); got != diff.Poll {
+	if got := w.detectedBy(w.now(10)); got != diff.Poll {
 		t.Fatalf("detected by: got %s, want poll", got)
 	}
 
-	_, changed, _ = w.failed(at(10), now, down)
+	_, changed, _ := w.failed(w.at(10), w.now(10), unavailable)
 	if f := w.message(); f.Status != diff.Degraded || !changed || f.Error.Category != "http" {
 		t.Fatalf("first failure: got %+v, changed %v", f, changed)
 	}
-	if status, changed, _ := w.failed(at(15), now, down); status != diff.Degraded || changed {
+	if status, changed, _ := w.failed(w.at(15), w.now(15), unavailable); status != diff.Degraded || changed {
 		t.Fatalf("second failure: got %s, changed %v", status, changed)
 	}
-	if down, _ := w.check(at(20), time.Minute); down {
-		t.Fatalf("three intervals after the last good poll: down")
+	if down, _ := w.check(w.at(20), w.now(20), time.Minute); down {
+		t.Fatal("three intervals after the last good poll: down")
 	}
-	changed, _ = w.check(at(21), time.Minute)
-	if f := w.message(); f.Status != diff.Down || !changed || f.Since != at(21) || f.LastGoodPollAt != at(5) {
+	changed, _ = w.check(w.at(21), w.now(21), time.Minute)
+	if f := w.message(); f.Status != diff.Down || !changed || f.Since != w.at(21) || f.LastGoodPollAt != w.at(5) {
 		t.Fatalf("more than three intervals: got %+v, changed %v", f, changed)
 	}
-	w.failed(at(25), now, down)
+	w.failed(w.at(25), w.now(25), unavailable)
 
-	by := w.detectedBy(at(30))
-	if by != diff.Resync {
+	if by := w.detectedBy(w.now(30)); by != diff.Resync {
 		t.Fatalf("recovery detected by: got %s, want resync", by)
 	}
-	changed = w.good(at(30), by, head)
-	if f := w.message(); f.Status != diff.OK || !changed || f.Gap == nil || *f.Gap != (diff.Gap{From: at(5), To: at(30)}) || f.Error != nil {
-		t.Fatalf("recovery: got %+v, changed %v", f, changed)
+	f, told := w.poll(30)
+	if f.Status != diff.OK || !told || f.Gap == nil || *f.Gap != (diff.Gap{From: w.at(5), To: w.at(30)}) || f.Error != nil {
+		t.Fatalf("recovery: got %+v, told %v", f, told)
 	}
-	w.sent(at(30))
-	_, silent := w.check(at(40), 10*time.Second)
-	if f := w.message(); !silent || f.Gap != nil || f.Status != diff.OK {
-		t.Fatalf("heartbeat: got %+v, silent %v", f, silent)
+	_, due := w.check(w.at(41), w.now(41), 10*time.Second)
+	if f := w.message(); !due || f.Gap != nil || f.Status != diff.OK {
+		t.Fatalf("heartbeat: got %+v, due %v", f, due)
+	}
+}
+
+// Until its events are stored, a poll is not a good one: the next that is must
+// still tell of the gap.
+func TestRecoveryHoldsOnlyOnceStored(t *testing.T) {
+	w := newTimeline()
+	w.poll(0)
+	for _, s := range []int{5, 10, 15} {
+		w.failed(w.at(s), w.now(s), unavailable)
+	}
+	f, _ := w.recovery(w.at(20), w.detectedBy(w.now(20)), &diff.Snapshot{})
+	w.recovered(f, w.now(20))
+	if status, changed, wait := w.failed(w.at(20), w.now(20), &cms.Error{Category: bus, Message: "disk full"}); status == diff.OK || !changed || wait != 0 {
+		t.Errorf("not stored: got %s, changed %v, wait %v", status, changed, wait)
+	}
+	if f, told := w.poll(25); !told || f.Gap == nil || f.Gap.From != w.at(0) {
+		t.Errorf("stored: got %+v, told %v; want the gap since the last poll that was", f, told)
 	}
 }
 
 func TestRestartTellsItsGap(t *testing.T) {
-	const now = diff.Time(1_700_000_000_000)
-	w := newWatch(diff.VDN{CC: 1, ID: 170}, phased{Schedule: Schedule{Every: 5 * time.Second}})
-	w.started = now
-	head := &diff.Snapshot{Revision: 7, LastSequence: 30, ObservedAt: now - 60_000}
-	changed := w.good(now, w.detectedBy(now), head)
-	if f := w.message(); !changed || f.Gap == nil || f.Gap.From != now-60_000 || f.Revision != 7 || f.LastSequence != 30 {
-		t.Fatalf("got %+v, changed %v", f, changed)
+	w := newTimeline()
+	head := &diff.Snapshot{Revision: 7, LastSequence: 30, ObservedAt: w.at(-3600)}
+	for _, c := range []struct {
+		last *diff.Feed
+		from diff.Time
+	}{
+		{nil, w.at(-3600)},
+		{&diff.Feed{Revision: 6, LastGoodPollAt: w.at(-20)}, w.at(-3600)}, // of another head
+		{&diff.Feed{Revision: 7, LastGoodPollAt: w.at(-10)}, w.at(-10)},
+	} {
+		w := newTimeline()
+		w.recall(w.local, head, 5, c.last)
+		f, told := w.recovery(w.at(0), w.detectedBy(w.now(0)), head)
+		if !told || f.Gap == nil || f.Gap.From != c.from || f.Revision != 7 || f.LastSequence != 30 {
+			t.Errorf("last feed %+v: got %+v, want a gap from %s", c.last, f, c.from)
+		}
+		if got := w.uptodate(*head, 5); got.ObservedAt != c.from {
+			t.Errorf("last feed %+v: the head holds until %s, want %s", c.last, got.ObservedAt, c.from)
+		}
+	}
+}
+
+// Whatever phase the checks have to the polls, a heartbeat comes.
+func TestHeartbeatComesInEveryPhase(t *testing.T) {
+	const heartbeat = 10 * time.Second
+	for phase := range 20 {
+		w := newTimeline()
+		w.schedule.Every = time.Second
+		w.poll(0)
+		beats := 0
+		for s := 1; s <= 60; s++ {
+			w.poll(s)
+			at := time.Duration(phase) * 50 * time.Millisecond
+			if down, due := w.check(w.at(s).Add(at), w.now(s).Add(at), heartbeat); due {
+				beats++
+			} else if down {
+				t.Fatalf("phase %v: down", at)
+			}
+		}
+		if beats < 4 {
+			t.Errorf("phase %d: %d heartbeats in a minute, want about 5", phase, beats)
+		}
+	}
+}
+
+// What another replica watches is neither a gap nor silence here.
+func TestOthersPollsCount(t *testing.T) {
+	w := newTimeline()
+	w.poll(0)
+	other := newTimeline()
+	other.poll(0)
+	other.good(w.now(60), &diff.Snapshot{ObservedAt: w.at(60)}, 1)
+	if !w.heard(other.note(w.now(61)), w.now(61)) {
+		t.Fatal("not heard")
+	}
+	if down, _ := w.check(w.at(62), w.now(62), time.Minute); down || w.detectedBy(w.now(65)) != diff.Poll {
+		t.Error("another replica's polls were taken for silence")
+	}
+	if w.heard(peers.Poll{At: w.at(30)}, w.now(62)) {
+		t.Error("an older poll was taken for news")
 	}
 }

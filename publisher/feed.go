@@ -2,8 +2,11 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"restwatch/diff"
 )
@@ -58,4 +61,23 @@ func (b *Bus) PublishFeeds(ctx context.Context, feeds []diff.Feed, heartbeat boo
 // heartbeatTTL is how long a heartbeat is kept, in nats-server's form.
 func (b *Bus) heartbeatTTL() string {
 	return max(4*b.options.Heartbeat, 2*time.Minute).Round(time.Second).String()
+}
+
+// LastFeeds returns the newest stored feed message of each VDN. One that cannot
+// be understood is left out.
+func (b *Bus) LastFeeds(ctx context.Context) (map[diff.VDN]diff.Feed, error) {
+	feeds := make(map[diff.VDN]diff.Feed)
+	last := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{string(b.prefix) + ".feed.*.*"},
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	}
+	for m, err := range b.Reader().messages(ctx, last, true) {
+		switch {
+		case m.Feed != nil:
+			feeds[diff.VDN{CC: m.Feed.CC, ID: m.Feed.VDN}] = *m.Feed
+		case err != nil && !errors.As(err, new(*MessageError)):
+			return nil, err
+		}
+	}
+	return feeds, ctx.Err()
 }

@@ -77,7 +77,12 @@ func (b *Bus) storeUntil(items []*item, giveUp time.Time) {
 		b.log.Debug("commit not acknowledged", "commits", len(items), "try", try, "error", err)
 		v := verdictOf(err)
 		late := time.Now().After(giveUp) || try >= storeTries && v != away
+		if v == away {
+			items = b.dropFeeds(items, err)
+		}
 		switch {
+		case len(items) == 0:
+			return
 		case v == hopeless && len(items) == 1:
 			b.fail(items, err)
 			return
@@ -140,6 +145,19 @@ func (b *Bus) fail(items []*item, err error) {
 		}
 		b.finish(it, r)
 	}
+}
+
+// dropFeeds fails what nothing guards, and returns the rest: what a feed message
+// says is old by the time that NATS is back.
+func (b *Bus) dropFeeds(items []*item, err error) (commits []*item) {
+	for _, it := range items {
+		if it.poll == "" {
+			b.fail([]*item{it}, err)
+		} else {
+			commits = append(commits, it)
+		}
+	}
+	return commits
 }
 
 // finish gives an item its result; its memory is free for the next.

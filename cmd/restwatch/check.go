@@ -117,13 +117,22 @@ func checkCMS(ctx context.Context, cfg config.Config, r *report) error {
 	results := make([]error, len(vdns))
 	replies := make([]cms.Reply, len(vdns))
 	probe := func(i int) { replies[i], results[i] = client.Probe(ctx, vdns[i]) }
-	probe(0)
-	if c := cms.CategoryOf(results[0]); c == cms.Refused || c == cms.Locked {
-		r.add("CC-CMS", cfg.CMSURL.String(), results[0].Error(), mending(results[0]))
-		return nil
+	// One call after the other until one was answered: until then each could be
+	// one more with a bad signature.
+	next := 0
+	for proven := false; !proven && next < len(vdns); next++ {
+		probe(next)
+		switch cms.CategoryOf(results[next]) {
+		case cms.Refused, cms.Locked:
+			r.add("CC-CMS", cfg.CMSURL.String(), results[next].Error(), mending(results[next]))
+			return nil
+		case cms.Timeout, cms.Network, cms.Canceled:
+		default:
+			proven = true
+		}
 	}
 	var wg sync.WaitGroup
-	for i := 1; i < len(vdns); i++ {
+	for i := next; i < len(vdns); i++ {
 		wg.Go(func() { probe(i) })
 	}
 	wg.Wait()

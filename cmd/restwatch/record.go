@@ -79,8 +79,13 @@ type recorder struct {
 func (r *recorder) run(ctx context.Context, targets []poller.Target) error {
 	ctx, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(nil)
-	// The first call alone: if it is refused it is the only one.
-	r.poll(ctx, targets[0].VDN)
+	// One after the other until one was answered: until then each could be one
+	// more call with a bad signature.
+	for _, t := range targets {
+		if answered := r.poll(ctx, t.VDN); answered || ctx.Err() != nil {
+			break
+		}
+	}
 	jobs := cron.New(cron.WithChain(cron.SkipIfStillRunning(cron.DiscardLogger)))
 	if ctx.Err() == nil {
 		for _, t := range targets {
@@ -110,11 +115,12 @@ func (r *recorder) progress() {
 	}
 }
 
-// poll reads one VDN and writes what it got.
-func (r *recorder) poll(ctx context.Context, vdn diff.VDN) {
+// poll reads one VDN and writes what it got. answered says that CC-CMS took the
+// credentials.
+func (r *recorder) poll(ctx context.Context, vdn diff.VDN) (answered bool) {
 	reading, err := r.client.Read(ctx, vdn, cms.Fingerprint{})
 	if ctx.Err() != nil {
-		return // stopped: the upstream did not fail
+		return false // stopped: the upstream did not fail
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,6 +144,11 @@ func (r *recorder) poll(ctx context.Context, vdn diff.VDN) {
 	if _, err := r.out.Write(r.line); err != nil {
 		r.stop(fmt.Errorf("write recording: %w", err))
 	}
+	switch cms.CategoryOf(err) {
+	case cms.Timeout, cms.Network, cms.Refused, cms.Locked:
+		return false
+	}
+	return true
 }
 
 func (r *recorder) appendOutcome(line []byte, reading cms.Reading, err error) []byte {

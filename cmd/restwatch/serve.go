@@ -146,9 +146,10 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 	p := poller.New(poller.Options{
 		Upstream: client, Store: bus, Queue: queue, Targets: targetsOf(cfg),
 		GroupsPerSchedule: cfg.GroupsPerSchedule, Heartbeat: cfg.Heartbeat,
-		Diff: diff.Options{GapLimit: cfg.DiffGapLimit, Slack: cfg.DiffSlack},
-		Join: replicas(nats, cfg, instance, log),
-		Log:  log, Metrics: reg,
+		Diff:  diff.Options{GapLimit: cfg.DiffGapLimit, Slack: cfg.DiffSlack},
+		Grace: cfg.CMSTimeout + 5*time.Second,
+		Join:  replicas(nats, cfg, instance, log),
+		Log:   log, Metrics: reg,
 	})
 	var http chan error
 	if listener != nil {
@@ -207,11 +208,11 @@ func openQueue(ctx context.Context, nc *nats.Conn, bus *publisher.Bus, cfg confi
 
 // replicas is how to join the other replicas; nil with the embedded server,
 // which serves only one.
-func replicas(nats connection, cfg config.Config, instance string, log *slog.Logger) func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error) {
+func replicas(nats connection, cfg config.Config, instance string, log *slog.Logger) func(hear func(peers.Note), last func() peers.Note) (*peers.Peers, error) {
 	if cfg.NATSURL == "" {
 		return nil
 	}
-	return func(hear func([]peers.Poll), last func() []peers.Poll) (*peers.Peers, error) {
+	return func(hear func(peers.Note), last func() peers.Note) (*peers.Peers, error) {
 		return peers.Join(nats.Conn, peers.Options{Prefix: cfg.SubjectPrefix, Instance: instance, Hear: hear, Last: last, Log: log})
 	}
 }

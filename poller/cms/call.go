@@ -59,6 +59,12 @@ func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Erro
 	if err != nil && err.err != nil {
 		err = c.explain(ctx, callCtx, err)
 	}
+	if err == nil && r.received.Sub(start) > c.timeout {
+		// This process stood still while the answer lay here: nobody knows how
+		// old it is.
+		r.release()
+		r, err = reply{}, &Error{Category: Timeout, Message: "the reply was read too late"}
+	}
 	c.metrics.seconds.Observe(time.Since(start).Seconds())
 	c.metrics.bytes.Add(float64(len(r.wire)))
 	return r, err

@@ -24,15 +24,16 @@ type Poll struct {
 	CC  int `json:"cc"`
 	VDN int `json:"vdn"`
 	// At and Order are the observation's, of a good poll; of a failed one, At is
-	// when it failed.
-	At    diff.Time  `json:"at"`
-	Order diff.Order `json:"order"`
+	// when it failed. Age is how long ago that was.
+	At    diff.Time     `json:"at"`
+	Age   time.Duration `json:"age"`
+	Order diff.Order    `json:"order"`
 	// Head is the stream sequence of the snapshot that the reading added nothing
 	// to, or made.
 	Head uint64 `json:"head,omitempty"`
-	// Fed is when a feed message of the VDN was last published, by anybody the
-	// replica knows of.
-	Fed diff.Time `json:"fed,omitempty"`
+	// Fed is how long ago a feed message of the VDN was published, by anybody the
+	// replica knows of; 0 if it knows of none.
+	Fed time.Duration `json:"fed,omitempty"`
 	// Failed is how many polls in a row have failed, and Retry how long the VDN
 	// is left alone for it; Error says why.
 	Failed int             `json:"failed,omitempty"`
@@ -40,11 +41,24 @@ type Poll struct {
 	Error  *diff.FeedError `json:"error,omitempty"`
 }
 
-// note is what travels.
-type note struct {
-	From  string `json:"from"`
-	Polls []Poll `json:"polls,omitempty"`
+// Pause says that calls are stopped, as the upstream refuses the credentials.
+type Pause struct {
+	Left    time.Duration   `json:"left"`    // until it ends
+	Refused int             `json:"refused"` // 401s in a row
+	Error   *diff.FeedError `json:"error"`
 }
+
+// Note is what one replica tells the others.
+type Note struct {
+	Polls []Poll `json:"polls,omitempty"`
+	Pause *Pause `json:"pause,omitempty"`
+
+	From string `json:"from"` // set when it is sent
+}
+
+// pollsPerMessage keeps a note of thousands of VDNs below the server's limit for
+// a message.
+const pollsPerMessage = 500
 
 // answerTime is how long a replica waits for the others to say that they are
 // there: a round trip and what a busy process may take to get to it.
@@ -68,11 +82,11 @@ type Options struct {
 	Prefix string
 	// Instance tells this replica from the others.
 	Instance string
-	// Hear is called with what another replica polled, one call at a time.
-	Hear func([]Poll)
+	// Hear is called with what another replica tells, one call at a time.
+	Hear func(Note)
 	// Last returns what this replica was the last to poll, for one that has
 	// just started.
-	Last func() []Poll
+	Last func() Note
 	Log  *slog.Logger
 }
 
@@ -119,32 +133,41 @@ func (p *Peers) Leave() {
 
 // Tell tells the others what was polled. That it cannot be told is no error:
 // without NATS nobody polls.
-func (p *Peers) Tell(polls []Poll) { p.send(p.polled, polls) }
+func (p *Peers) Tell(n Note) { p.send(p.polled, n) }
 
-func (p *Peers) send(subject string, polls []Poll) {
-	data, err := json.Marshal(note{From: p.instance, Polls: polls})
-	if err == nil {
-		err = p.nc.Publish(subject, data)
-	}
-	if err != nil {
-		p.log.Debug("replicas not told", "error", err)
+// send sends a note in as many messages as it takes, one at least.
+func (p *Peers) send(subject string, n Note) {
+	polls := n.Polls
+	for first := true; first || len(polls) > 0; first = false {
+		n.Polls = polls[:min(len(polls), pollsPerMessage)]
+		polls = polls[len(n.Polls):]
+		n.From = p.instance
+		data, err := json.Marshal(n)
+		if err == nil {
+			err = p.nc.Publish(subject, data)
+		}
+		if err != nil {
+			p.log.Debug("replicas not told", "error", err)
+			return
+		}
 	}
 }
 
-func (p *Peers) hear(m *nats.Msg, hear func([]Poll)) {
-	var n note
+func (p *Peers) hear(m *nats.Msg, hear func(Note)) (from string) {
+	var n Note
 	if err := json.Unmarshal(m.Data, &n); err != nil {
 		p.log.Warn("note of a replica not understood", "subject", m.Subject, "error", err)
-		return
+		return ""
 	}
 	if n.From != p.instance {
-		hear(n.Polls)
+		hear(n)
 	}
+	return n.From
 }
 
 // Hello asks the others what they polled, hands it to hear, and returns how
 // many there are. It takes the whole of answerTime if there are none.
-func (p *Peers) Hello(ctx context.Context, hear func([]Poll)) (others int, err error) {
+func (p *Peers) Hello(ctx context.Context, hear func(Note)) (others int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	inbox := p.nc.NewRespInbox()
@@ -156,12 +179,14 @@ func (p *Peers) Hello(ctx context.Context, hear func([]Poll)) (others int, err e
 	if err := p.nc.PublishRequest(p.hello, inbox, []byte(p.instance)); err != nil {
 		return 0, fmt.Errorf("call replicas: %w", err)
 	}
+	found := map[string]bool{}
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			return others, nil // the time is over
+			return len(found), nil // the time is over
 		}
-		p.hear(m, hear)
-		others++
+		if from := p.hear(m, hear); from != "" {
+			found[from] = true
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,12 +35,12 @@ func connect(t *testing.T) func() *nats.Conn {
 	}
 }
 
-func join(t *testing.T, nc *nats.Conn, instance string, last []Poll) (*Peers, chan []Poll) {
+func join(t *testing.T, nc *nats.Conn, instance string, last []Poll) (*Peers, chan Note) {
 	t.Helper()
-	heard := make(chan []Poll, 10)
+	heard := make(chan Note, 10)
 	p, err := Join(nc, Options{
 		Prefix: "rest.v1", Instance: instance, Log: slog.New(slog.DiscardHandler),
-		Hear: func(polls []Poll) { heard <- polls }, Last: func() []Poll { return last },
+		Hear: func(n Note) { heard <- n }, Last: func() Note { return Note{Polls: last} },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,11 +58,11 @@ func TestOthersHearWhatOnePolled(t *testing.T) {
 	nc := connect(t)
 	a, heardA := join(t, nc(), "a", nil)
 	_, heardB := join(t, nc(), "b", nil)
-	a.Tell(polls)
+	a.Tell(Note{Polls: polls})
 	select {
 	case got := <-heardB:
-		if !reflect.DeepEqual(got, polls) {
-			t.Errorf("got %+v, want %+v", got, polls)
+		if !reflect.DeepEqual(got.Polls, polls) {
+			t.Errorf("got %+v, want %+v", got.Polls, polls)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("b heard nothing")
@@ -74,20 +75,37 @@ func TestOthersHearWhatOnePolled(t *testing.T) {
 func TestHelloFindsTheOthers(t *testing.T) {
 	nc := connect(t)
 	a, _ := join(t, nc(), "a", nil)
-	if n, err := a.Hello(context.Background(), func([]Poll) {}); n != 0 || err != nil {
+	if n, err := a.Hello(context.Background(), func(Note) {}); n != 0 || err != nil {
 		t.Errorf("alone: got %d, %v", n, err)
 	}
 	join(t, nc(), "b", polls)
 	leaving, _ := join(t, nc(), "c", nil)
 	var heard []Poll
-	if n, err := a.Hello(context.Background(), func(p []Poll) { heard = append(heard, p...) }); n != 2 || err != nil {
+	if n, err := a.Hello(context.Background(), func(n Note) { heard = append(heard, n.Polls...) }); n != 2 || err != nil {
 		t.Errorf("of three: got %d others, %v", n, err)
 	}
 	if !reflect.DeepEqual(heard, polls) {
 		t.Errorf("got %+v, want %+v", heard, polls)
 	}
 	leaving.Leave()
-	if n, err := a.Hello(context.Background(), func([]Poll) {}); n != 1 || err != nil {
+	if n, err := a.Hello(context.Background(), func(Note) {}); n != 1 || err != nil {
 		t.Errorf("after one left: got %d, %v", n, err)
+	}
+}
+
+// Thousands of VDNs, all failing, are more than a message may hold.
+func TestHelloOfALargeInstallation(t *testing.T) {
+	nc := connect(t)
+	many := make([]Poll, 5000)
+	for i := range many {
+		many[i] = polls[1]
+		many[i].VDN = i
+		many[i].Error = &diff.FeedError{Category: "network", Message: strings.Repeat("x", 300)}
+	}
+	a, _ := join(t, nc(), "a", nil)
+	join(t, nc(), "b", many)
+	heard := 0
+	if n, err := a.Hello(context.Background(), func(n Note) { heard += len(n.Polls) }); n != 1 || err != nil || heard != len(many) {
+		t.Errorf("got %d others, %d polls, %v; want 1 and %d", n, heard, err, len(many))
 	}
 }

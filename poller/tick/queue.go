@@ -131,6 +131,13 @@ func Open(ctx context.Context, js jetstream.JetStream, opt Options) (*Queue, err
 	return q, nil
 }
 
+// Connected reports whether NATS can be reached just now.
+func (q *Queue) Connected() bool { return q.nc.IsConnected() }
+
+// Session counts the connections to NATS: what was heard in an earlier one may
+// not be all.
+func (q *Queue) Session() uint64 { return q.nc.Stats().Reconnects }
+
 // Sync takes a sample of the server's time and learns whether ticks are paused.
 // Call it at every heartbeat.
 func (q *Queue) Sync(ctx context.Context) error {
