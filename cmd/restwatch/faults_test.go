@@ -1,0 +1,500 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"restwatch/diff"
+	"restwatch/poller/cmssim"
+)
+
+// roster is what an upstream lists by hand.
+type roster struct {
+	rows   []diff.Row
+	counts diff.Counts
+}
+
+func (u *upstream) show(v diff.VDN, l roster) { u.SetList(v, l.rows, l.counts) }
+
+func ago(d time.Duration) diff.Time { return diff.TimeOf(time.Now().Add(-d)) }
+
+// firstRoster and nextRoster are the list before a fault strikes, and while it does: 101
+// goes, 103 goes from waiting to resting, 106 comes. The totals leave no doubt
+// about anybody.
+func firstRoster() roster {
+	return roster{
+		counts: diff.Counts{Waiting: 1, Resting: 4},
+		rows: []diff.Row{
+			{WorkNo: 101, Name: "Agent 101", Begin: ago(60 * time.Second), Requested: 3600},
+			{WorkNo: 102, Name: "Agent 102", Begin: ago(50 * time.Second), Requested: 3600},
+			{WorkNo: 103, Name: "Agent 103", Begin: ago(40 * time.Second), Requested: 1800, Reason: 2},
+			{WorkNo: 104, Name: "Agent 104", Begin: ago(30 * time.Second), Requested: 3600},
+			{WorkNo: 105, Name: "Agent 105", Begin: ago(20 * time.Second), Requested: 3600},
+		},
+	}
+}
+
+func nextRoster(b roster) roster {
+	rows := slices.Clone(b.rows[1:])
+	rows[1].Begin, rows[1].Reason = ago(0), 0
+	rows = append(rows, diff.Row{WorkNo: 106, Name: "Agent 106", Begin: ago(0), Requested: 600, Reason: 1})
+	return roster{rows, b.counts}
+}
+
+// changes are the events between the two, by agent.
+var changes = []rosterChange{{101, diff.KindEnded}, {103, diff.KindStarted}, {106, diff.KindRequested}}
+
+type rosterChange struct {
+	workNo int
+	kind   diff.Kind
+}
+
+// checkChanges makes sure that events are the changes and nothing else.
+func checkChanges(t *testing.T, events []diff.Event, certainty diff.Certainty, detectedBy ...string) {
+	t.Helper()
+	if len(events) != len(changes) {
+		t.Fatalf("got %d events, want %d: %+v", len(events), len(changes), events)
+	}
+	for i, c := range changes {
+		e := events[i]
+		if e.WorkNo != c.workNo || e.Kind != c.kind || e.Certainty != certainty || !slices.Contains(detectedBy, e.DetectedBy) {
+			t.Errorf("got %s %s %d, detected by %s; want %s %s %d by %v",
+				e.Certainty, e.Kind, e.WorkNo, e.DetectedBy, certainty, c.kind, c.workNo, detectedBy)
+		}
+	}
+}
+
+// strike is one fault, and what is expected of the service.
+type strike struct {
+	fault    string
+	expect   func(*trial)
+	category []string // any of these
+	settings []string
+	says     string // in the log, to help the operator
+}
+
+// soon gives up on a call that a fault holds up.
+var soon = []string{"CMS_TIMEOUT=300ms"}
+
+// trial is a strike at a running service, that has seen the first roster.
+type trial struct {
+	strike
+	t     *testing.T
+	s     *service
+	u     *upstream
+	first roster
+}
+
+// strikes has at least one entry for each fault of the simulator.
+var strikes = []strike{
+	{fault: "latency=20ms-50ms", expect: (*trial).goesOn},
+	{fault: "latency=1h", expect: (*trial).fails, category: []string{"timeout"}, settings: soon},
+	{fault: "skew=30s", expect: (*trial).goesOn},
+	{fault: "skew=1h", expect: (*trial).pauses, category: []string{"refused"}, says: "behind that of CC-CMS"},
+	{fault: "hang", expect: (*trial).fails, category: []string{"timeout"}, settings: soon},
+	{fault: "reset", expect: (*trial).fails, category: []string{"network"}},
+	{fault: "truncate", expect: (*trial).fails, category: []string{"network"}, says: "broke in mid-reply"},
+	{fault: "cut", expect: (*trial).fails, category: []string{"malformed"}},
+	{fault: "empty", expect: (*trial).fails, category: []string{"malformed"}},
+	{fault: "null", expect: (*trial).fails, category: []string{"malformed"}},
+	{fault: "html", expect: (*trial).fails, category: []string{"malformed"}},
+	{fault: "status=503", expect: (*trial).fails, category: []string{"http"}},
+	{fault: "status=404", expect: (*trial).fails, category: []string{"http"}, says: "RESTWATCH_CMS_URL"},
+	{fault: "status=302", expect: (*trial).fails, category: []string{"http"}, says: "redirects are not followed"},
+	{fault: "code=0100001", expect: (*trial).fails, category: []string{"rejected"}},
+	{fault: "code=0100999", expect: (*trial).fails, category: []string{"rejected"}},
+	{fault: "code=0100777", expect: (*trial).fails, category: []string{"rejected"}},
+	{fault: "code=0100002", expect: (*trial).waits, category: []string{"config"}},
+	{fault: "code=0100003", expect: (*trial).waits, category: []string{"config"}},
+	{fault: "code=0101003", expect: (*trial).waits, category: []string{"config"}, says: "no permission"},
+	{fault: "unauthorized", expect: (*trial).pauses, category: []string{"refused"}, says: "RESTWATCH_CMS_ACCESS_KEY"},
+	{fault: "locked", expect: (*trial).pauses, category: []string{"locked"}},
+	{fault: "torn", expect: (*trial).misses},
+	{fault: "duplicate", expect: (*trial).misses},
+	{fault: "counts", expect: (*trial).doubts},
+	{fault: "names", expect: (*trial).goesOn},
+	{fault: "nested", expect: (*trial).fails, category: []string{"malformed"}},
+	{fault: "numbers", expect: (*trial).fails, category: []string{"malformed"}},
+	// 32 MB take a while to come, but are a good reply.
+	{fault: "huge", expect: (*trial).goesOn, settings: []string{"SCHEDULE=@every 2s", "CMS_TIMEOUT=9s"}},
+	// Whatever comes first: the time-out or the greatest size of a reply.
+	{fault: "endless", expect: (*trial).fails, category: []string{"timeout", "malformed"}, settings: soon},
+	{fault: "slow", expect: (*trial).fails, category: []string{"timeout"}, settings: soon},
+	{fault: "vdn=1:171,status=503", expect: (*trial).leavesNeighbour, category: []string{"http"}},
+}
+
+// TestFaults strikes a running service with everything that the simulator can
+// do wrong.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for _, f := range cmssim.FaultList() {
+		if !slices.ContainsFunc(strikes, func(c strike) bool {
+			name, _, _ := strings.Cut(c.fault, "=")
+			return name == f.Name
+		}) {
+			t.Errorf("fault %s is not tried", f.Name)
+		}
+	}
+	for _, c := range strikes {
+		t.Run(c.fault, func(t *testing.T) {
+			t.Parallel()
+			u := startUpstream(t, byHand(vdn170, vdn171)...)
+			first := firstRoster()
+			u.show(vdn170, first)
+			u.show(vdn171, first)
+			s := startService(t, u.settings(t, c.settings...))
+			s.polled(vdn170, vdn171)
+			c.expect(&trial{c, t, s, u, first})
+			s.stop()
+			if c.says != "" && !strings.Contains(s.log.String(), c.says) {
+				t.Errorf("the log does not say %q", c.says)
+			}
+		})
+	}
+}
+
+// setFaults makes the upstream go wrong from the next call on.
+func (u *upstream) setFaults(t *testing.T, spec string) {
+	t.Helper()
+	if err := u.SetFaults(spec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isFailure wants a feed status that tells of the fault.
+func (c *trial) isFailure(v diff.VDN) func(*busMessage) bool {
+	return func(m *busMessage) bool {
+		return m.feed != nil && m.vdn() == v && m.feed.Error != nil && slices.Contains(c.category, m.feed.Error.Category)
+	}
+}
+
+// failing waits until the feed is degraded and then down by the fault, which a
+// line in the log tells too.
+func (c *trial) failing(v diff.VDN, mark int) int {
+	c.t.Helper()
+	var seen []diff.Status
+	for down := false; !down; {
+		m, next := c.s.bus.await(c.t, mark, "feed down by the fault", func(m *busMessage) bool {
+			return m.feed != nil && m.vdn() == v && m.feed.Status != diff.OK
+		})
+		e := m.feed.Error
+		if e == nil || e.Message == "" || m.feed.LastGoodPollAt == 0 {
+			c.t.Fatalf("feed %s tells no error, or no last good poll: %s", m.feed.Status, m.data)
+		}
+		// On a machine that is busy a feed may be down before any poll has ended.
+		if told := slices.Contains(c.category, e.Category); told {
+			down = m.feed.Status == diff.Down
+		} else if !strings.Contains(e.Message, "no poll ended") {
+			c.t.Fatalf("feed %s is of category %q, want %q", m.feed.Status, e.Category, c.category)
+		}
+		seen, mark = append(seen, m.feed.Status), next
+	}
+	if i := slices.Index(seen, diff.Degraded); i > 0 || slices.Contains(seen, diff.Paused) || slices.Contains(seen, diff.Stopping) {
+		c.t.Errorf("feed went through %v", seen)
+	}
+	eventually(c.t, "a line in the log", func() bool {
+		return slices.ContainsFunc(c.s.log.lines(), func(l string) bool {
+			return containsAll(l, []string{"poll failed", v.String()}) && slices.ContainsFunc(c.category, func(category string) bool {
+				return strings.Contains(l, c.s.logged("category", category))
+			})
+		})
+	})
+	return mark
+}
+
+// logged is an attribute as the service's log writes it.
+func (s *service) logged(key, value string) string {
+	if s.json {
+		return `"` + key + `":"` + value + `"`
+	}
+	return key + "=" + value
+}
+
+// recovered waits for the snapshot that ends an outage, and checks the order:
+// feed ok with the gap, the events that happened meanwhile, the snapshot.
+func recovered(t *testing.T, s *service, v diff.VDN, mark int) {
+	t.Helper()
+	ok, next := s.bus.await(t, mark, "feed ok", isFeed(v, diff.OK))
+	if ok.feed.Gap == nil || ok.feed.Gap.From == 0 || ok.feed.Gap.From >= ok.feed.Gap.To || ok.feed.Error != nil {
+		t.Errorf("feed ok tells no gap: %s", ok.data)
+	}
+	if events := eventsOf(s.bus.all()[mark:next], v); len(events) > 0 {
+		t.Errorf("events came before the feed's recovery: %+v", events)
+	}
+	snapshot, end := s.bus.await(t, next, "the snapshot after the outage", isSnapshot(v, func(*diff.Snapshot) bool { return true }))
+	events := eventsOf(s.bus.all()[next:end], v)
+	checkChanges(t, events, diff.Certain, diff.Resync)
+	for _, e := range events {
+		if e.PreviousObservedAt > ok.feed.Gap.From || e.ObservedAt != ok.feed.Gap.To || snapshot.snapshot.ObservedAt != e.ObservedAt {
+			t.Errorf("%s was seen between %v and %v, but the gap is %+v and the snapshot of %v",
+				e.Kind, e.PreviousObservedAt, e.ObservedAt, *ok.feed.Gap, snapshot.snapshot.ObservedAt)
+		}
+		if e.Kind == diff.KindEnded && (e.OccurredAfter > ok.feed.Gap.From || e.OccurredBefore != ok.feed.Gap.To) {
+			t.Errorf("ended within %v and %v, but the gap is %+v", e.OccurredAfter, e.OccurredBefore, *ok.feed.Gap)
+		}
+	}
+}
+
+// fails: no poll is good while the fault lasts, and all is made up for after it.
+func (c *trial) fails() {
+	t, s, u := c.t, c.s, c.u
+	mark := s.bus.mark()
+	u.setFaults(t, c.fault)
+	s.bus.await(t, mark, "a first failure", c.isFailure(vdn170))
+	// Only now, when no call from before the fault is under way any more.
+	u.show(vdn170, nextRoster(c.first))
+	down := c.failing(vdn170, mark)
+	if events := eventsOf(s.bus.all()[mark:], diff.VDN{}); len(events) > 0 {
+		t.Errorf("the fault caused events: %+v", events)
+	}
+	if n, _ := s.metric(`restwatch_feed_status{cc="1",status="down",vdn="170"}`); n != 1 {
+		t.Errorf("no metric tells that the feed is down")
+	}
+	u.setFaults(t, "")
+	recovered(t, s, vdn170, down)
+}
+
+// goesOn: the fault is none that hurts.
+func (c *trial) goesOn() {
+	t, s, u := c.t, c.s, c.u
+	mark := s.bus.mark()
+	u.setFaults(t, c.fault)
+	u.show(vdn170, nextRoster(c.first))
+	s.bus.await(t, mark, "the events under the fault", func(m *busMessage) bool { return m.event != nil && m.event.WorkNo == 106 })
+	_, end := s.bus.await(t, mark, "their snapshot", isSnapshot(vdn170, func(snap *diff.Snapshot) bool {
+		return slices.ContainsFunc(snap.Agents, func(a diff.Agent) bool { return a.WorkNo == 106 })
+	}))
+	checkChanges(t, eventsOf(s.bus.all()[mark:end], vdn170), diff.Certain, diff.Poll, diff.Resync)
+	u.setFaults(t, "")
+	if strings.Contains(s.log.String(), "poll failed") {
+		t.Errorf("a poll failed")
+	}
+}
+
+// waits: nothing but a change of the settings heals it, so calls become rare.
+func (c *trial) waits() {
+	t, s, u := c.t, c.s, c.u
+	mark := s.bus.mark()
+	u.setFaults(t, "vdn=1:170,"+c.fault)
+	s.bus.await(t, mark, "a first failure", c.isFailure(vdn170))
+	calls := u.Stats(vdn170).Calls
+	u.show(vdn170, nextRoster(c.first))
+	code := strings.TrimPrefix(c.fault, "code=")
+	mark = c.failing(vdn170, mark)
+	beat, _ := s.bus.await(t, mark, "a heartbeat", isFeed(vdn170, diff.Down))
+	if beat.feed.Error == nil || beat.feed.Error.Code != code {
+		t.Errorf("the feed does not tell the code: %s", beat.data)
+	}
+	if n := u.Stats(vdn170).Calls - calls; n > 0 {
+		t.Errorf("%d further calls", n)
+	}
+	if events := eventsOf(s.bus.all(), diff.VDN{}); len(events) > 0 {
+		t.Errorf("the fault caused events: %+v", events)
+	}
+	// The neighbour with the same credentials is polled as before.
+	more := u.Stats(vdn171).Calls
+	eventually(t, "polls of the neighbour", func() bool { return u.Stats(vdn171).Calls > more+1 })
+}
+
+// pauses: the credentials are refused, so nobody calls any more.
+func (c *trial) pauses() {
+	t, s, u := c.t, c.s, c.u
+	mark := s.bus.mark()
+	u.setFaults(t, c.fault)
+	calls := u.Calls()
+	u.show(vdn170, nextRoster(c.first))
+	for _, v := range []diff.VDN{vdn170, vdn171} {
+		m, next := s.bus.await(t, mark, "feed paused", isFeed(v, diff.Paused))
+		if m.feed.Error == nil || !slices.Contains(c.category, m.feed.Error.Category) || m.feed.LastGoodPollAt == 0 {
+			t.Errorf("feed paused, but: %s", m.data)
+		}
+		s.bus.await(t, next, "its heartbeat", isFeed(v, diff.Paused))
+	}
+	// One per VDN may have been under way together.
+	if n := u.Calls() - calls; n > 2 {
+		t.Errorf("%d calls after the refusal, want at most 2", n)
+	}
+	s.log.line(t, "calls stopped", s.logged("category", c.category[0]))
+	status, page := s.fetch("/readyz")
+	if status != http.StatusOK || !containsAll(page, []string{"paused until", c.category[0]}) {
+		t.Errorf("/readyz says %d %s", status, page)
+	}
+	if until, _ := s.metric("restwatch_paused_until_timestamp_seconds"); until < float64(time.Now().Unix()) {
+		t.Errorf("the metric says that calls are paused until %v", until)
+	}
+	if events := eventsOf(s.bus.all(), diff.VDN{}); len(events) > 0 {
+		t.Errorf("the fault caused events: %+v", events)
+	}
+}
+
+// misses: rows are missing from lists that do not add up. Who is missing twice
+// running is inferred to have gone, and taken back.
+func (c *trial) misses() {
+	t, s, u := c.t, c.s, c.u
+	mark := s.bus.mark()
+	u.setFaults(t, c.fault)
+	isDeparture := func(m *busMessage) bool {
+		return m.event != nil && m.vdn() == vdn170 && (m.event.Kind == diff.KindEnded || m.event.Kind == diff.KindCancelled)
+	}
+	s.bus.await(t, mark, "somebody missing twice", isDeparture)
+	u.setFaults(t, "")
+	_, end := s.bus.await(t, s.bus.mark(), "everybody again", isSnapshot(vdn170, func(snap *diff.Snapshot) bool {
+		return snap.Quality == diff.Consistent && len(snap.Agents) == len(c.first.rows)
+	}))
+	gone := map[string]bool{}
+	for _, e := range eventsOf(s.bus.all()[mark:end], vdn170) {
+		switch e.Kind {
+		case diff.KindEnded, diff.KindCancelled:
+			if e.Certainty != diff.Inferred || !slices.Contains(e.Alternatives, "none") {
+				t.Errorf("a departure from a torn list is %s, or else %q", e.Certainty, e.Alternatives)
+			}
+			gone[e.ID()] = true
+		case diff.KindCorrected:
+			if e.Corrects == nil || !gone[*e.Corrects] || e.Now != diff.KindNone {
+				t.Errorf("not a correction of what was said: %+v %+v", e, e.Correction)
+				continue
+			}
+			delete(gone, *e.Corrects)
+		default:
+			t.Errorf("the fault caused %s of %d", e.Kind, e.WorkNo)
+		}
+	}
+	if len(gone) > 0 {
+		t.Errorf("never taken back: %v", gone)
+	}
+	s.inconsistent(t)
+}
+
+// doubts: totals that fit no list. What the rows say is still reported, but
+// nobody is taken for gone at the first miss.
+func (c *trial) doubts() {
+	t, s, u := c.t, c.s, c.u
+	u.setFaults(t, c.fault)
+	_, mark := s.bus.await(t, s.bus.mark(), "an inconsistent snapshot", isSnapshot(vdn170, func(snap *diff.Snapshot) bool {
+		return snap.Quality == diff.Inconsistent
+	}))
+	u.show(vdn170, nextRoster(c.first))
+	calls := len(u.callsOf(vdn170))
+	m, end := s.bus.await(t, mark, "the departure", func(m *busMessage) bool {
+		return m.event != nil && m.event.Kind == diff.KindEnded && m.vdn() == vdn170
+	})
+	if m.event.WorkNo != 101 || m.event.Certainty != diff.Inferred {
+		t.Errorf("got %s %s %d", m.event.Certainty, m.event.Kind, m.event.WorkNo)
+	}
+	if n := len(u.callsOf(vdn170)) - calls; n < 2 {
+		t.Errorf("gone at miss %d", n)
+	}
+	u.setFaults(t, "")
+	_, end = s.bus.await(t, end, "a consistent snapshot", isSnapshot(vdn170, func(snap *diff.Snapshot) bool {
+		return snap.Quality == diff.Consistent
+	}))
+	for _, e := range eventsOf(s.bus.all()[mark:end], vdn170) {
+		if !slices.ContainsFunc(changes, func(c rosterChange) bool { return c.workNo == e.WorkNo }) {
+			t.Errorf("the fault caused %s of %d", e.Kind, e.WorkNo)
+		}
+	}
+	s.inconsistent(t)
+}
+
+// inconsistent makes sure that an operator can learn of torn lists.
+func (s *service) inconsistent(t *testing.T) {
+	t.Helper()
+	if n, _ := s.metric(`restwatch_polls_total{outcome="inconsistent"}`); n < 1 {
+		t.Errorf("no metric counts inconsistent polls")
+	}
+}
+
+// leavesNeighbour: what befalls one VDN does not disturb another.
+func (c *trial) leavesNeighbour() {
+	t, s, u := c.t, c.s, c.u
+	mark := s.bus.mark()
+	u.setFaults(t, c.fault)
+	c.failing(vdn171, mark)
+	u.show(vdn170, nextRoster(c.first))
+	_, end := s.bus.await(t, mark, "the neighbour's snapshot", isSnapshot(vdn170, func(*diff.Snapshot) bool { return true }))
+	checkChanges(t, eventsOf(s.bus.all()[mark:end], vdn170), diff.Certain, diff.Poll, diff.Resync)
+	if events := eventsOf(s.bus.all()[mark:], vdn171); len(events) > 0 {
+		t.Errorf("the fault caused events: %+v", events)
+	}
+	for _, m := range s.bus.all()[mark:end] {
+		if m.feed != nil && m.vdn() == vdn170 && m.feed.Status != diff.OK {
+			t.Errorf("the neighbour's feed is %s", m.feed.Status)
+		}
+	}
+	u.setFaults(t, "")
+	s.bus.await(t, end, "feed ok", isFeed(vdn171, diff.OK))
+}
+
+// A service that never had a good poll says so, and heals.
+func TestFaultFromTheStart(t *testing.T) {
+	t.Parallel()
+	u := startUpstream(t, byHand(vdn170)...)
+	u.show(vdn170, firstRoster())
+	u.setFaults(t, "status=503")
+	s := startService(t, u.settings(t))
+	m, mark := s.bus.await(t, 0, "feed degraded", isFeed(vdn170, diff.Degraded))
+	if m.feed.LastGoodPollAt != 0 || m.feed.Revision != 0 || m.feed.Error == nil {
+		t.Errorf("feed: %s", m.data)
+	}
+	_, mark = s.bus.await(t, mark, "feed down", isFeed(vdn170, diff.Down))
+	u.setFaults(t, "")
+	ok, mark := s.bus.await(t, mark, "feed ok", isFeed(vdn170, diff.OK))
+	if ok.feed.Gap != nil {
+		t.Errorf("a gap since never: %s", ok.data)
+	}
+	snapshot, _ := s.bus.await(t, mark, "the baseline", isSnapshot(vdn170, func(*diff.Snapshot) bool { return true }))
+	if !snapshot.snapshot.Baseline || snapshot.snapshot.Revision != 1 {
+		t.Errorf("the first snapshot is no baseline: %s", snapshot.data)
+	}
+	if events := eventsOf(s.bus.all(), diff.VDN{}); len(events) > 0 {
+		t.Errorf("the baseline has events: %+v", events)
+	}
+}
+
+// Credentials that are refused from the start cost one call, however many VDNs
+// there are.
+func TestRefusedFromTheStart(t *testing.T) {
+	t.Parallel()
+	var vdns []diff.VDN
+	for i := range 12 {
+		vdns = append(vdns, diff.VDN{CC: 1, ID: 170 + i})
+	}
+	u := startUpstream(t, byHand(vdns...)...)
+	s := startService(t, u.settings(t, "CMS_SECRET_KEY="+secretKey+"-wrong"))
+	for _, v := range vdns {
+		_, mark := s.bus.await(t, 0, "feed paused", isFeed(v, diff.Paused))
+		s.bus.await(t, mark, "its heartbeat", isFeed(v, diff.Paused))
+	}
+	if n := u.BadSignatures(); n != 1 {
+		t.Errorf("%d calls with a bad signature, want 1", n)
+	}
+	if status, page := s.fetch("/readyz"); status != http.StatusOK || !strings.Contains(page, "refused") {
+		t.Errorf("/readyz says %d %s", status, page)
+	}
+}
+
+// An outage that strikes half of all calls is no reason to lose or make up
+// anything, nor to stop calling.
+func TestFlickeringUpstream(t *testing.T) {
+	t.Parallel()
+	u := startUpstream(t, byHand(vdn170)...)
+	l := firstRoster()
+	u.show(vdn170, l)
+	u.setFaults(t, "status=503:0.3,reset=0.2")
+	s := startService(t, u.settings(t))
+	mark := s.polled(vdn170)
+	for i := range 5 {
+		l.rows = slices.Clone(l.rows)
+		l.rows[0].Requested = 4000 + i
+		u.show(vdn170, l)
+		m, next := s.bus.await(t, mark, fmt.Sprint("update ", i), func(m *busMessage) bool { return m.event != nil })
+		if m.event.Kind != diff.KindUpdated || m.event.WorkNo != 101 || m.event.RequestedSeconds != 4000+i {
+			t.Fatalf("got %s of %d: %s", m.event.Kind, m.event.WorkNo, m.data)
+		}
+		mark = next
+	}
+}
