@@ -76,7 +76,7 @@ type Config struct {
 	// Another prefix is another set of subjects: subscribers must follow.
 	SubjectPrefix string        `env:"SUBJECT_PREFIX" envDefault:"rest.v1" form:"subject without wildcards" help:"begin of every subject"`
 	Replicas      int           `env:"REPLICAS" envDefault:"1" form:"1..5" help:"copies of the streams in a NATS cluster"`
-	Retention     time.Duration `env:"RETENTION" envDefault:"2160h" form:"1h or more" help:"how long events are kept; the last snapshots are kept for ever"`
+	Retention     time.Duration `env:"RETENTION" envDefault:"2160h" form:"1h or more, as in 2160h" help:"how long events are kept; the last snapshots are kept for ever"`
 
 	Heartbeat time.Duration `env:"HEARTBEAT" envDefault:"30s" form:"1s..1h" help:"how often a feed's status is repeated"`
 	HTTPAddr  HTTPAddress   `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" form:"host:port or none" help:"pages, health and metrics; none turns them off"`
@@ -90,8 +90,7 @@ func Load(environ []string) (Config, error) {
 	var c Config
 	var faults faults
 	values := env.ToMap(environ)
-	err := env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: values})
-	faults.parsing(err)
+	faults.parsing(env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: values}), values)
 	faults.unknown(values)
 	c.check(&faults)
 	return c, faults.err()
@@ -110,7 +109,7 @@ func Bus(environ []string) (Config, error) {
 			bus[k] = v
 		}
 	}
-	faults.parsing(env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: bus}))
+	faults.parsing(env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: bus}), bus)
 	c.checkNATS(&faults)
 	return c, faults.err()
 }
@@ -138,7 +137,7 @@ func (f *faults) want(ok bool, name string, value any) {
 }
 
 // parsing takes over the faults that the env package found.
-func (f *faults) parsing(err error) {
+func (f *faults) parsing(err error, values map[string]string) {
 	var all env.AggregateError
 	if err == nil {
 		return
@@ -157,7 +156,8 @@ func (f *faults) parsing(err error) {
 			f.add(s.name, "%s", form)
 			continue
 		}
-		f.add(s.name, "want %s", s.Form)
+		// No secret fails here: every text is one.
+		f.add(s.name, "%q: want %s", values[s.Name], s.Form)
 	}
 }
 
@@ -234,14 +234,15 @@ func secretFrom(f *faults, value Secret, name, path string) Secret {
 
 // LogValue lists what is set otherwise than by default, without secrets.
 func (c Config) LogValue() slog.Value {
+	var defaults Config
+	// Cannot fail: a test loads the defaults.
+	_ = env.ParseWithOptions(&defaults, env.Options{Prefix: Prefix, Environment: map[string]string{}})
 	var attrs []slog.Attr
-	v := reflect.ValueOf(c)
+	v, byDefault := reflect.ValueOf(c), reflect.ValueOf(defaults)
 	for _, s := range Settings() {
-		value := fmt.Sprint(v.Field(s.index).Interface())
-		if value == s.Default || value == "" || value == "false" {
-			continue
+		if value := fmt.Sprint(v.Field(s.index)); value != fmt.Sprint(byDefault.Field(s.index)) {
+			attrs = append(attrs, slog.String(strings.ToLower(s.name), value))
 		}
-		attrs = append(attrs, slog.String(strings.ToLower(s.name), value))
 	}
 	return slog.GroupValue(attrs...)
 }

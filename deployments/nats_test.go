@@ -236,7 +236,7 @@ func (s service) greet(t *testing.T) {
 	join := func(instance string) *peers.Peers {
 		p, err := peers.Join(s.nc, peers.Options{
 			Prefix: "rest.v1", Instance: instance, Log: slog.New(slog.DiscardHandler),
-			Hear: func([]peers.Poll) {}, Last: func() []peers.Poll { return nil },
+			Hear: func(peers.Note) {}, Last: func() (n peers.Note) { return n },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -246,7 +246,7 @@ func (s service) greet(t *testing.T) {
 	}
 	a := join("a")
 	join("b")
-	if n, err := a.Hello(t.Context(), func([]peers.Poll) {}); n != 1 || err != nil {
+	if n, err := a.Hello(t.Context(), func(peers.Note) {}); n != 1 || err != nil {
 		t.Errorf("got %d replicas, %v, want 1", n, err)
 	}
 }

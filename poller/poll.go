@@ -196,7 +196,7 @@ func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.D
 	}
 	p.separate(ctx, w)
 	status, changed, wait := w.failed(p.opt.Queue.Now(), time.Now(), err)
-	p.log.Warn("poll failed", "vdn", w.vdn.String(), "category", err.Category, "error", err, "feed", status, "retry", wait)
+	p.log.Warn("poll failed", "vdn", w.vdn.String(), "category", err.Category, "error", err, "feed", status, "skips", wait)
 	if changed {
 		p.publish(ctx, []*watch{w}, false)
 	}
@@ -208,7 +208,7 @@ func (p *Poller) turned(ctx context.Context) {
 	if until.IsZero() {
 		return
 	}
-	p.log.Error("calls stopped: the upstream refuses the credentials", "category", reason.Category, "until", until, "error", reason)
+	p.log.Error("calls stopped: the upstream refuses them", "category", reason.Category, "until", until, "error", reason)
 	if err := p.opt.Queue.Pause(ctx, until); err != nil {
 		p.log.Error("ticks not paused", "error", err)
 	}

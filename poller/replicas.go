@@ -139,7 +139,7 @@ func (p *Poller) hold(until time.Time, refused int, reason *cms.Error) {
 	if !p.gate.hold(until, refused, reason) {
 		return
 	}
-	p.log.Error("calls stopped by another replica: the upstream refuses the credentials", "category", reason.Category, "until", until, "error", reason)
+	p.log.Error("calls stopped by another replica: the upstream refuses them", "category", reason.Category, "until", until, "error", reason)
 	at := p.opt.Queue.Now()
 	for _, w := range p.watches {
 		p.rejoin(w)

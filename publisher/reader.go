@@ -81,6 +81,20 @@ func (r *Reader) LastSnapshot(ctx context.Context, v diff.VDN) (diff.Snapshot, u
 	return h.snapshot, h.seq, nil
 }
 
+// LastFeed returns a VDN's newest stored feed status, nil if there is none.
+func (r *Reader) LastFeed(ctx context.Context, v diff.VDN) (*diff.Feed, error) {
+	for m, err := range r.messages(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{r.prefix.feed(v)},
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	}, true) {
+		if err != nil {
+			return nil, fmt.Errorf("read feed of VDN %s: %w", v, err)
+		}
+		return m.Feed, nil
+	}
+	return nil, ctx.Err()
+}
+
 // Message is a stored message. One of Event, Snapshot and Feed is set, unless
 // it could not be decoded.
 type Message struct {
@@ -121,9 +135,21 @@ type Query struct {
 // caller may go on; any other error is the last. A ctx that ends is no error.
 func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error] {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: q.subjects(r.prefix)}
+	if q.New {
+		// By number, and not as what is new: after a reconnect before the first
+		// message, that would leave out what came in between.
+		s, err := r.js.Stream(ctx, r.wire.stream)
+		if err != nil {
+			return func(yield func(Message, error) bool) {
+				yield(Message{}, fmt.Errorf("read stream %q: %w", r.wire.stream, jetStreamError(err)))
+			}
+		}
+		q.After = s.CachedInfo().State.LastSeq
+	}
 	switch {
 	case q.New:
-		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
+		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
+		cfg.OptStartSeq = q.After + 1
 	case q.After > 0:
 		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		cfg.OptStartSeq = q.After + 1

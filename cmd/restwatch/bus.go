@@ -72,6 +72,9 @@ func connectReader(ctx context.Context, std stdio, url string) (*nats.Conn, conf
 	}
 	cfg.NATSURL = cmp.Or(url, cfg.NATSURL, "nats://"+reachable(string(cfg.NATSListen)))
 	nc, err := publisher.Connect(ctx, natsOptions(cfg, "reader", nil))
+	if err != nil {
+		err = fmt.Errorf("%w; is restwatch serve running, or are the servers others (--nats, RESTWATCH_NATS_URL)?", err)
+	}
 	return nc, cfg, err
 }
 

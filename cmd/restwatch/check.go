@@ -27,7 +27,7 @@ func newCheck(std stdio) *cobra.Command {
 written. If the credentials are refused, no further call is made: repeated bad signatures
 lock the caller's address.`,
 		Example: "  restwatch check",
-		Args:    usage(cobra.NoArgs),
+		Args:    usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(std.env)
 			if err != nil {

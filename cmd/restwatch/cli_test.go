@@ -323,7 +323,7 @@ func TestTail(t *testing.T) {
 			t.Errorf("tail --json wrote\n%s, stored is\n%s", got, m.data)
 		}
 	}
-	some.out.line(t, "1:170", "101", "ended", "certain", "rested for 1m")
+	some.out.line(t, "1:170", "101", "ended", "certain", "rested for ")
 	some.out.line(t, "1:170", "103", "started", "rests for 30m")
 	one.out.line(t, "1:171", "106", "requested", "asks for 10m, agentBusy")
 

@@ -30,7 +30,7 @@ calls over TLS, a NATS server in a temporary folder, the service itself, and its
 on the terminal, as a subscriber gets them. Agents live faster than real ones, so that there
 is something to see. Nothing is left behind.`,
 		Example: "  restwatch demo\n  restwatch demo --vdns 10 --agents 200 --for 1m",
-		Args:    usage(cobra.NoArgs),
+		Args:    usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if length < 0 {
 				return usageError{fmt.Errorf("--for %v: want a duration, or 0 for no end", length)}
@@ -45,7 +45,7 @@ is something to see. Nothing is left behind.`,
 				ctx, cancel = context.WithTimeout(ctx, length)
 				defer cancel()
 			}
-			return demo(ctx, opts, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return demo(ctx, opts, sim.speed, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	sim.add(cmd, 30)
@@ -54,7 +54,7 @@ is something to see. Nothing is left behind.`,
 }
 
 // demo is serve with a simulated upstream and a terminal that subscribes.
-func demo(ctx context.Context, opts cmssim.Options, out, errOut io.Writer) error {
+func demo(ctx context.Context, opts cmssim.Options, speed float64, out, errOut io.Writer) error {
 	dir, err := os.MkdirTemp("", "restwatch-demo-")
 	if err != nil {
 		return fmt.Errorf("make temporary folder: %w", err)
@@ -86,7 +86,9 @@ func demo(ctx context.Context, opts cmssim.Options, out, errOut io.Writer) error
 	return serve(ctx, cfg, log, func(r running) {
 		fmt.Fprintf(out, "Simulated CC-CMS  %s  (%d VDNs)\n", upstream.URL(), len(upstream.VDNs()))
 		fmt.Fprintf(out, "NATS              %s  (nats sub '%s.>')\n", r.nats.url, cfg.SubjectPrefix)
-		fmt.Fprintf(out, "Pages             http://%s/\n\n", r.http)
+		fmt.Fprintf(out, "Health, metrics   http://%s/\n\n", r.http)
+		fmt.Fprintf(out, "Agents live %g times faster than real ones. Each line is a change: when it was seen, VDN, agent, what\n"+
+			"happened, and whether that is certain or inferred; a \"corrected\" takes back what was only inferred. Ctrl-C ends.\n\n", speed)
 		if err := terminal.follow(r.nats.Conn, cfg.SubjectPrefix); err != nil {
 			log.Error("events cannot be shown", "error", err)
 		}

@@ -35,7 +35,7 @@ that can be understood, counts as failed.
 With --assess, write instead what the polls tell of the platform: which of the
 assumptions hold there that the inference rests on, and what that means.`,
 		Example: "  restwatch diff < polls.jsonl > events.jsonl\n  restwatch diff --assess < polls.jsonl",
-		Args:    usage(cobra.NoArgs),
+		Args:    usage(fromStdin),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case asJSON && !judging:
@@ -258,4 +258,11 @@ func (m *median) value() time.Duration {
 		}
 	}
 	return 0
+}
+
+func fromStdin(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("reads standard input only, as in restwatch diff < %s", args[0])
+	}
+	return nil
 }

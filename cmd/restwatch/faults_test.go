@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,17 +182,19 @@ func (c *trial) failing(v diff.VDN, mark int) int {
 		m, next := c.s.bus.await(c.t, mark, "feed down by the fault", func(m *busMessage) bool {
 			return m.feed != nil && m.vdn() == v && m.feed.Status != diff.OK
 		})
-		e := m.feed.Error
-		if e == nil || e.Message == "" || m.feed.LastGoodPollAt == 0 {
+		switch e := m.feed.Error; {
+		case isSlow(m):
+		case e == nil || e.Message == "" || m.feed.LastGoodPollAt == 0:
 			c.t.Fatalf("feed %s tells no error, or no last good poll: %s", m.feed.Status, m.data)
-		}
-		// On a machine that is busy a feed may be down before any poll has ended.
-		if told := slices.Contains(c.category, e.Category); told {
+		case slices.Contains(c.category, e.Category):
 			down = m.feed.Status == diff.Down
-		} else if !strings.Contains(e.Message, "no poll ended") {
+		default:
 			c.t.Fatalf("feed %s is of category %q, want %q", m.feed.Status, e.Category, c.category)
 		}
-		seen, mark = append(seen, m.feed.Status), next
+		mark = next
+		if !isSlow(m) {
+			seen = append(seen, m.feed.Status)
+		}
 	}
 	if i := slices.Index(seen, diff.Degraded); i > 0 || slices.Contains(seen, diff.Paused) || slices.Contains(seen, diff.Stopping) {
 		c.t.Errorf("feed went through %v", seen)
@@ -204,6 +207,12 @@ func (c *trial) failing(v diff.VDN, mark int) int {
 		})
 	})
 	return mark
+}
+
+// isSlow says that a feed is down because this machine is so busy that a poll
+// takes more than three of the tests' short intervals.
+func isSlow(m *busMessage) bool {
+	return m.feed.Status == diff.Down && m.feed.Error != nil && strings.Contains(m.feed.Error.Message, "no poll ended")
 }
 
 // logged is an attribute as the service's log writes it.
@@ -421,7 +430,7 @@ func (c *trial) leavesNeighbour() {
 		t.Errorf("the fault caused events: %+v", events)
 	}
 	for _, m := range s.bus.all()[mark:end] {
-		if m.feed != nil && m.vdn() == vdn170 && m.feed.Status != diff.OK {
+		if m.feed != nil && m.vdn() == vdn170 && m.feed.Status != diff.OK && !isSlow(&m) {
 			t.Errorf("the neighbour's feed is %s", m.feed.Status)
 		}
 	}
@@ -474,6 +483,41 @@ func TestRefusedFromTheStart(t *testing.T) {
 	}
 	if status, page := s.fetch("/readyz"); status != http.StatusOK || !strings.Contains(page, "refused") {
 		t.Errorf("/readyz says %d %s", status, page)
+	}
+}
+
+// A poll that was under way when calls were stopped, and ends well, does not
+// make anybody believe that its VDN is watched.
+func TestPauseOvertakesPoll(t *testing.T) {
+	t.Parallel()
+	u := startUpstream(t, byHand(vdn170, vdn171)...)
+	s := startService(t, u.settings(t))
+	mark := s.polled(vdn170, vdn171)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	u.mu.Lock()
+	u.hold = func(c cmssim.Call) {
+		if c.VDN == vdn170 {
+			once.Do(func() { close(asked) })
+			<-answer
+		}
+	}
+	u.mu.Unlock()
+	<-asked
+	u.setFaults(t, "vdn=1:171,unauthorized")
+	for _, v := range []diff.VDN{vdn170, vdn171} {
+		s.bus.await(t, mark, "feed paused", isFeed(v, diff.Paused))
+	}
+	mark = s.bus.mark()
+	close(answer)
+	polls := `restwatch_polls_total{outcome="same"}`
+	n, _ := s.metric(polls)
+	eventually(t, "the end of the poll", func() bool { now, _ := s.metric(polls); return now > n })
+	for range 2 {
+		_, mark = s.bus.await(t, mark, "a heartbeat", isFeed(vdn170, diff.Paused))
+	}
+	if n, _ := s.metric(`restwatch_feed_status{cc="1",status="paused",vdn="170"}`); n != 1 {
+		t.Errorf("no metric tells that the feed is paused")
 	}
 }
 

@@ -30,7 +30,7 @@ func story(e *diff.Event, zone *time.Location) string {
 	case diff.KindStarted:
 		s = "rests for " + seconds(e.RequestedSeconds) + since(e.BeginAt, zone)
 	case diff.KindEnded:
-		s = "rested" + orUnknown(e.ElapsedSeconds) + beyond(e.OverdueSeconds)
+		s = "rested" + howLong(e) + overrun(e)
 	case diff.KindCancelled:
 		s = "no longer " + e.From.String()
 	case diff.KindUpdated:
@@ -80,11 +80,28 @@ func since(t diff.Time, zone *time.Location) string {
 	return ", since " + clock(t, zone)
 }
 
-func orUnknown(n *int) string {
-	if n == nil {
+// howLong is as exact as the polls around the end allow.
+func howLong(e *diff.Event) string {
+	switch most, least := e.ElapsedSeconds, e.ElapsedSecondsMin; {
+	case most == nil:
 		return " for an unknown time"
+	case least == nil || *least == *most:
+		return " for " + seconds(*most)
+	default:
+		return " for " + seconds(*least) + " to " + seconds(*most)
 	}
-	return " for " + seconds(*n)
+}
+
+// overrun says "perhaps" where the least that the rest lasted is within what
+// was asked for.
+func overrun(e *diff.Event) string {
+	if e.OverdueSeconds == nil || *e.OverdueSeconds == 0 {
+		return ""
+	}
+	if e.ElapsedSecondsMin != nil && *e.ElapsedSecondsMin <= e.RequestedSeconds {
+		return ", asked for " + seconds(e.RequestedSeconds) + ", perhaps too long"
+	}
+	return ", asked for " + seconds(e.RequestedSeconds) + ", too long"
 }
 
 func beyond(n *int) string {
@@ -92,6 +109,28 @@ func beyond(n *int) string {
 		return ""
 	}
 	return ", " + seconds(*n) + " too long"
+}
+
+// writeFeedLine writes a feed's status as a line that stands out among events:
+//
+//	14:03:20  1:170  -- feed down since 14:03:05: network: no connection
+func writeFeedLine(w io.Writer, f *diff.Feed, zone *time.Location) error {
+	_, err := fmt.Fprintf(w, "%s  %-8s -- feed %s\n", clock(f.ObservedAt, zone), diff.VDN{CC: f.CC, ID: f.VDN}, feedStory(f, zone))
+	return err
+}
+
+func feedStory(f *diff.Feed, zone *time.Location) string {
+	s := string(f.Status)
+	if f.Gap != nil {
+		s += fmt.Sprintf(", not watched from %s to %s", clock(f.Gap.From, zone), clock(f.Gap.To, zone))
+	}
+	if f.Status != diff.OK && f.LastGoodPollAt != 0 {
+		s += ", last good poll " + clock(f.LastGoodPollAt, zone)
+	}
+	if f.Error != nil {
+		s += ", " + f.Error.Category + ": " + short(f.Error.Message, 200)
+	}
+	return s
 }
 
 // seconds writes a length as people say it: 45s, 10m, 1h5m30s.

@@ -31,7 +31,7 @@ restwatch diff reads. Nothing is published. Progress is told on standard error.
 If the credentials are refused the recording ends: repeated bad signatures lock the
 caller's address.`,
 		Example: "  restwatch record --for 1h --anonymize > polls.jsonl\n  restwatch diff --assess < polls.jsonl",
-		Args:    usage(cobra.NoArgs),
+		Args:    usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if length < 0 {
 				return usageError{fmt.Errorf("--for %v: want a duration, or 0 for no end", length)}

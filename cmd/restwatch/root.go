@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +23,8 @@ changed since the poll before, and publishes every change to NATS JetStream.
 To see it work, with nothing to set up:
 
   restwatch demo`,
-		Args:          usage(cobra.NoArgs),
+		Version:       version,
+		Args:          usage(knownCommand),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -30,6 +32,7 @@ To see it work, with nothing to set up:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (%s --help tells more)", err, cmd.CommandPath())}
 	})
+	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newServe(std),
@@ -44,6 +47,26 @@ To see it work, with nothing to set up:
 		newVersion(),
 	)
 	return root
+}
+
+// knownCommand refuses what is no command, and says which it may have been.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		err = fmt.Errorf("%w, did you mean %s?", err, strings.Join(like, " or "))
+	}
+	return err
+}
+
+// noArgs is for commands that take flags only.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("takes no arguments, got %q", args[0])
+	}
+	return nil
 }
 
 // usage makes the errors of an argument check usage errors.

@@ -37,7 +37,7 @@ func newServe(std stdio) *cobra.Command {
 		Example: "  RESTWATCH_CMS_URL=https://cms.example.com:28443 \\\n" +
 			"  RESTWATCH_CMS_ACCESS_KEY=... RESTWATCH_CMS_SECRET_KEY_FILE=/etc/restwatch/secret-key \\\n" +
 			"  RESTWATCH_VDNS=1:170,1:200-204 restwatch serve",
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(std.env)
 			if err != nil {

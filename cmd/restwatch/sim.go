@@ -87,7 +87,7 @@ func newSim(std stdio) *cobra.Command {
 			"RESTWATCH_SIM_SECRET_KEY, else made up; what a client needs is printed at the start.\n\nFaults:\n" + faultHelp(),
 		Example: "  restwatch sim --addr 127.0.0.1:8443 --vdns 3 --agents 60 --speed 10\n" +
 			"  restwatch sim --cti 3.6 --faults 'torn=0.02,status=503:0.01'",
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArgs),
 	}
 	sim.add(cmd, 1)
 	flags := cmd.Flags()

@@ -18,8 +18,10 @@ func newSnapshot(std stdio) *cobra.Command {
 	var url string
 	var raw bool
 	cmd := &cobra.Command{
-		Use:     "snapshot <ccId> <vdn>",
-		Short:   "Show who waits, may rest, rests and overruns",
+		Use:   "snapshot <ccId> <vdn>",
+		Short: "Show who waits, may rest, rests and overruns",
+		Long: `Show the newest stored snapshot of a VDN. If its feed says that the VDN is not watched as it should be just now,
+that is told on standard error.`,
 		Example: "  restwatch snapshot 1 170\n  restwatch snapshot 1 170 --json | jq '.agents[].state'",
 		Args:    usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,12 +39,21 @@ func newSnapshot(std stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			feed, err := reader.LastFeed(cmd.Context(), vdn)
+			if err != nil {
+				return err
+			}
 			s, _, err := reader.LastSnapshot(cmd.Context(), vdn)
 			switch {
+			case errors.Is(err, publisher.ErrNoSnapshot) && feed != nil:
+				return fmt.Errorf("VDN %s: no snapshot is stored yet; its feed is %s", vdn, feedStory(feed, time.Local))
 			case errors.Is(err, publisher.ErrNoSnapshot):
 				return fmt.Errorf("VDN %s: no snapshot is stored; is it among the VDNs that serve polls?", vdn)
 			case err != nil:
 				return err
+			}
+			if feed != nil && feed.Status != diff.OK {
+				fmt.Fprintf(cmd.ErrOrStderr(), "restwatch snapshot: not up to date, the feed is %s\n", feedStory(feed, time.Local))
 			}
 			if raw {
 				return writeJSON(cmd.OutOrStdout(), s)

@@ -25,6 +25,9 @@ func newTail(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail [ccId [vdn [workNo]]]",
 		Short: "Show changes as they happen",
+		Long: `Show events as they are stored, one a line: when it was seen, VDN, agent, what happened, and whether that is
+certain or inferred (then with what else it may have been). Lines with "-- feed" say that a VDN is not watched
+as it should be, or is again. Ends with Ctrl-C.`,
 		Example: "  restwatch tail\n" +
 			"  restwatch tail 1 170 --since 1h --kind started,ended\n" +
 			"  restwatch tail --json | jq .data",
@@ -45,6 +48,8 @@ func newTail(std stdio) *cobra.Command {
 		if q.Kinds, err = parseKinds(kinds); err != nil {
 			return usageError{err}
 		}
+		// What a feed says is about a VDN, not about an agent or a kind.
+		q.Feeds = !raw && q.WorkNo == 0 && len(q.Kinds) == 0
 		return tail(cmd, std, url, q, raw)
 	}
 	flags := cmd.Flags()
@@ -71,6 +76,7 @@ func tail(cmd *cobra.Command, std stdio, url string, q publisher.Query, raw bool
 		return err
 	}
 	out := cmd.OutOrStdout()
+	told := map[diff.VDN]diff.Status{} // heartbeats are not news
 	for m, err := range reader.Messages(ctx, q) {
 		var bad *publisher.MessageError
 		switch {
@@ -81,6 +87,12 @@ func tail(cmd *cobra.Command, std stdio, url string, q publisher.Query, raw bool
 			return err
 		case raw:
 			_, err = fmt.Fprintf(out, "%s\n", m.Data)
+		case m.Feed != nil:
+			vdn := diff.VDN{CC: m.Feed.CC, ID: m.Feed.VDN}
+			if before, known := told[vdn]; m.Feed.Gap != nil || before != m.Feed.Status && (known || m.Feed.Status != diff.OK) {
+				err = writeFeedLine(out, m.Feed, time.Local)
+			}
+			told[vdn] = m.Feed.Status
 		default:
 			err = writeLine(out, m.Event, time.Local)
 		}

@@ -17,7 +17,7 @@ func newVerify(std stdio) *cobra.Command {
 stands under its own subject, event numbers and revisions have no gap and no double, transitions are legal, and what
 the events of each agent lead to is what his VDN's snapshot says. Ends with the first offence, and exit code 1.`,
 		Example: "  restwatch verify\n  restwatch verify --nats nats://nats.example.com:4222",
-		Args:    usage(cobra.NoArgs),
+		Args:    usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			nc, cfg, err := connectReader(cmd.Context(), std, url)
 			if err != nil {

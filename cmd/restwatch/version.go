@@ -16,7 +16,7 @@ func newVersion() *cobra.Command {
 		Use:     "version",
 		Short:   "Print version, commit and Go version",
 		Example: "  restwatch version",
-		Args:    usage(cobra.NoArgs),
+		Args:    usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "restwatch %s commit %s %s\n", version, commit(), runtime.Version())
 			return err
