@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,13 +38,15 @@ assumptions hold there that the inference rests on, and what that means.`,
 		Example: "  restwatch diff < polls.jsonl > events.jsonl\n  restwatch diff --assess < polls.jsonl",
 		Args:    usage(fromStdin),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			in, done := interruptible(cmd.Context(), std.in)
+			defer done()
 			switch {
 			case asJSON && !judging:
 				return usageError{errors.New("--json: is for --assess; events are JSON anyway")}
 			case judging:
-				return assessPolls(std.in, cmd.OutOrStdout(), opt, asJSON)
+				return assessPolls(in, cmd.OutOrStdout(), opt, asJSON)
 			}
-			return replay(std.in, cmd.OutOrStdout(), cmd.ErrOrStderr(), opt)
+			return replay(in, cmd.OutOrStdout(), cmd.ErrOrStderr(), opt)
 		},
 	}
 	cmd.Flags().StringVar(&opt.unit, "begin-time", cms.UnitAuto, "unit of beginTime: auto, ms or s")
@@ -83,8 +86,7 @@ type history struct {
 
 // replay writes the events of recorded polls.
 func replay(in io.Reader, out, errOut io.Writer, opt replayOptions) error {
-	w := bufio.NewWriter(out)
-	var encoded []byte
+	var lines []byte // of one poll, written at once: the input may be a live one
 	polls, failed := 0, 0
 	err := eachPoll(in, opt, func(_ *diff.Observation, r *diff.Result) error {
 		polls++
@@ -92,19 +94,17 @@ func replay(in io.Reader, out, errOut io.Writer, opt replayOptions) error {
 			failed++
 			return nil
 		}
+		lines = lines[:0]
 		for i := range r.Events {
-			encoded = append(publisher.EncodeEvent(encoded[:0], &r.Events[i]), '\n')
-			if _, err := w.Write(encoded); err != nil {
-				return fmt.Errorf("write events: %w", err)
-			}
+			lines = append(publisher.EncodeEvent(lines, &r.Events[i]), '\n')
+		}
+		if _, err := out.Write(lines); err != nil {
+			return fmt.Errorf("write events: %w", err)
 		}
 		return nil
 	})
 	if err != nil {
-		return errors.Join(err, w.Flush())
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write events: %w", err)
+		return err
 	}
 	if failed > 0 {
 		fmt.Fprintf(errOut, "restwatch diff: %d of %d polls had failed\n", failed, polls)
@@ -265,4 +265,16 @@ func fromStdin(_ *cobra.Command, args []string) error {
 		return fmt.Errorf("reads standard input only, as in restwatch diff < %s", args[0])
 	}
 	return nil
+}
+
+// interruptible ends the input when ctx does, since the read of a terminal or a
+// pipe goes on whatever happens. done lets go of what is left.
+func interruptible(ctx context.Context, in io.Reader) (_ io.Reader, done func()) {
+	r, w := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { w.Close() })
+	go func() {
+		_, err := io.Copy(w, in)
+		w.CloseWithError(err) // nil is the end of the input
+	}()
+	return r, func() { stop(); r.Close() }
 }
