@@ -94,6 +94,9 @@ func replay(in io.Reader, out, errOut io.Writer, opt replayOptions) error {
 			failed++
 			return nil
 		}
+		if len(r.Events) == 0 {
+			return nil
+		}
 		lines = lines[:0]
 		for i := range r.Events {
 			lines = append(publisher.EncodeEvent(lines, &r.Events[i]), '\n')
