@@ -257,7 +257,13 @@ func (p *Poller) check(ctx context.Context) {
 	p.wakeUp(ctx)
 	at, now := p.opt.Queue.Now(), time.Now()
 	var changed, due []*watch
+	_, refusal := p.gate.paused()
 	for _, w := range p.watches {
+		if refusal != nil && w.paused(at, refusal) {
+			// A poll that was under way when the pause began has ended since.
+			changed = append(changed, w)
+			continue
+		}
 		switch down, silent := w.check(at, now, p.opt.Heartbeat); {
 		case down:
 			changed = append(changed, w)

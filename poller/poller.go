@@ -272,13 +272,13 @@ func (p *Poller) rejoin(w *watch) {
 // that the queue may be in.
 func (p *Poller) recall(ctx context.Context) {
 	feeds, err := p.opt.Store.LastFeeds(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		p.log.Warn("last feed messages not read: the gap will look longer than it was", "error", err)
 	}
 	now := time.Now()
 	for _, w := range p.watches {
 		head, seq, err := p.opt.Store.Head(ctx, w.vdn)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			p.log.Error("head not read", "vdn", w.vdn.String(), "error", err)
 		}
 		var last *diff.Feed
@@ -288,7 +288,7 @@ func (p *Poller) recall(ctx context.Context) {
 		w.recall(now, &head, seq, last)
 	}
 	state, err := p.opt.Queue.State(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		p.log.Warn("state of the ticks not read", "error", err)
 	}
 	if state.PausedUntil.After(now) {
