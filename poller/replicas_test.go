@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	interval  = 500 * time.Millisecond
+	interval  = time.Second
 	heartbeat = 2 * time.Second
 	patience  = 30 * time.Second
 )
@@ -181,7 +181,7 @@ func TestReplicasShareTheSlots(t *testing.T) {
 	_, stopA := in.replica("a")
 	_, stopB := in.replica("b")
 	_, stopC := in.replica("c")
-	const rounds = 12
+	const rounds = 6
 	in.wait("enough calls", func() bool { return len(in.calls) > rounds*len(in.vdns) })
 
 	stopA()
@@ -211,12 +211,11 @@ func TestReplicasShareTheSlots(t *testing.T) {
 		if most := in.cms.Stats(v).MaxInFlight; most > 1 {
 			t.Errorf("VDN %s: %d calls at once", v, most)
 		}
-		beats := in.feeds[v][1 : len(in.feeds[v])-1]
-		for i, f := range beats {
-			before := in.feeds[v][i]
-			if since := f.ObservedAt.Sub(before.ObservedAt); since < heartbeat/2 {
-				t.Errorf("VDN %s: a heartbeat %v after the one before", v, since)
-			}
+		// Three replicas that all told would tell three times as often.
+		feeds := in.feeds[v]
+		lasted := feeds[len(feeds)-1].ObservedAt.Sub(feeds[0].ObservedAt)
+		if beats, most := len(feeds)-2, 2*int(lasted/heartbeat)+1; beats > most {
+			t.Errorf("VDN %s: %d heartbeats in %v, want one each %v", v, beats, lasted, heartbeat)
 		}
 	}
 	// Of the calls, the first of each replica is a probe, and each slot is
