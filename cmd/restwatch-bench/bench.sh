@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Builds what the measurements need into a folder, and makes them.
+#
+#   bench.sh FOLDER              all tables of docs/benchmarks.md, about 20 minutes
+#   bench.sh FOLDER peers        the comparison with Telegraf
+#   bench.sh FOLDER profile …    restwatch-bench with a restwatch that can be profiled, such as
+#                                BENCH_CPU_PROFILE=/tmp/p bench.sh FOLDER profile large
+#                                and then, twice, kill -USR1 of that process (see profiled.go.txt)
+set -euo pipefail
+folder=${1:?bench.sh FOLDER [peers | profile …]}
+what=${2:-all}
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$folder"
+bin=$(cd "$folder" && pwd)
+cd "$here/../.."
+
+go build -o "$bin/restwatch" ./cmd/restwatch
+go build -o "$bin/restwatch-bench" ./cmd/restwatch-bench
+go build -o "$bin/nats-server" github.com/nats-io/nats-server/v2
+bench() { local command=$1; shift; "$bin/restwatch-bench" "$command" -restwatch "$bin/restwatch" -nats-server "$bin/nats-server" "$@"; }
+
+all() {
+  printf '\n## Paced, one poll a second and VDN, 200 VDNs\n\n'
+  bench compare -rounds 5
+  printf '\n## As fast as it goes, 2,000 VDNs\n\n'
+  bench compare -vdns 2000 -every 0 -changed 10
+  printf '\n## Embedded server\n\n'
+  bench large
+  bench large -vdns 50 -restart=false
+  bench large -vdns 1000 -agents 200 -restart=false
+  printf '\n## Steps\n\n```\n'
+  go test -run '^$' -bench . ./diff ./poller ./poller/cms ./poller/tick ./publisher | grep -E '^(Benchmark|pkg|FAIL)'
+  printf '```\n'
+}
+
+# peers builds Telegraf in a module of its own: nothing of it is part of ours.
+peers() {
+  mkdir -p "$bin/telegraf-module"
+  cp "$here/peers/telegraf/main.go.txt" "$bin/telegraf-module/main.go"
+  (
+    cd "$bin/telegraf-module"
+    [ -f go.mod ] || go mod init telegraf
+    t=github.com/influxdata/telegraf
+    go get "$t/agent@v1.37.2" "$t/plugins/inputs/http" "$t/plugins/outputs/nats" "$t/plugins/parsers/json_v2" \
+      "$t/plugins/processors/dedup" "$t/plugins/serializers/json"
+    nice -n 19 go build -o "$bin/telegraf" .
+  )
+  bench compare -telegraf "$bin/telegraf" -every 0 -changed 10
+}
+
+profile() {
+  printf '{"Replace":{"%s":"%s"}}' "$PWD/cmd/restwatch/profiled.go" "$here/profiled.go.txt" >"$bin/overlay.json"
+  go build -overlay "$bin/overlay.json" -o "$bin/restwatch" ./cmd/restwatch
+  bench "$@"
+}
+
+case $what in
+all) all ;;
+peers) peers ;;
+profile) shift 2; profile "$@" ;;
+*) echo "bench.sh: $what: want peers or profile" >&2; exit 2 ;;
+esac

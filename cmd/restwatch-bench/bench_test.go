@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSlotsHoldEveryVDNOnce(t *testing.T) {
+	for _, c := range []struct {
+		vdns  int
+		every time.Duration
+		slots int
+	}{{1, time.Second, 1}, {200, time.Second, 10}, {5000, 5 * time.Second, 50}, {5000, time.Minute, 64}, {7, 100 * time.Millisecond, 1}} {
+		seen := map[int]bool{}
+		list := slots(c.vdns, c.every)
+		for i, s := range list {
+			if s.phase < 0 || s.phase >= c.every || i > 0 && s.phase-list[i-1].phase < slotWidth {
+				t.Errorf("%d VDNs every %v: slot %d at %v", c.vdns, c.every, i, s.phase)
+			}
+			for _, v := range s.vdns {
+				seen[v] = true
+			}
+		}
+		if len(list) != c.slots || len(seen) != c.vdns {
+			t.Errorf("%d VDNs every %v: got %d slots of %d VDNs, want %d slots", c.vdns, c.every, len(list), len(seen), c.slots)
+		}
+	}
+}
+
+// TestFloorPollsAndPublishes has the floor poll a real upstream and publish to
+// a real server, paced and as fast as it goes.
+func TestFloorPollsAndPublishes(t *testing.T) {
+	const vdns = 3
+	for _, every := range []time.Duration{0, 200 * time.Millisecond} {
+		t.Run(every.String(), func(t *testing.T) {
+			u, err := newUpstream(vdns, 10, 0.5, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer u.Close()
+			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Start()
+			defer func() { s.Shutdown(); s.WaitForShutdown() }()
+			nc, err := connect(t.Context(), s.ClientURL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			bodies, err := nc.SubscribeSync("floor.*")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() {
+				done <- run(ctx, []string{"floor", "-url", u.URL().String(), "-nats", s.ClientURL(), "-vdns", fmt.Sprint(vdns), "-every", every.String()})
+			}()
+			seen := map[string]bool{}
+			for len(seen) < vdns {
+				m, err := bodies.NextMsg(time.Minute)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen[m.Subject] = true
+				if !bytes.Contains(m.Data, []byte(`"agentsRestDetails":[{`)) {
+					t.Errorf("got %q, want a list", m.Data)
+				}
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestChangesAreConsistent holds the upstream to what the inference needs to be
+// certain: totals that fit the list, and no stage skipped.
+func TestChangesAreConsistent(t *testing.T) {
+	v := newVDN(1, 10, 1)
+	for range 100 {
+		v.change()
+		if v.counts.Sum() != len(v.rows) {
+			t.Fatalf("got %d agents, totals %+v", len(v.rows), v.counts)
+		}
+	}
+	if len(v.rows) != 10 {
+		t.Errorf("got %d agents, want the 10 of the start", len(v.rows))
+	}
+}
+
+func TestTableHasMediansAndRatios(t *testing.T) {
+	of := func(cpu time.Duration) window {
+		return window{polls: 1000, cpu: cpu, nats: cpu, took: 10 * time.Second, peak: 20 << 20, latencies: []time.Duration{cpu}}
+	}
+	ms := time.Millisecond
+	floor := []window{of(100 * ms), of(200 * ms), of(100 * ms)}
+	runs := []window{of(90 * ms), of(160 * ms), of(110 * ms)}
+	var b strings.Builder
+	compareRow(&b, load{agents: 10, share: 0.01}, "restwatch", runs, floor)
+	want := "| 10 | 1 % | restwatch | 100 | 110.0 (90.0-160.0) | 220.0 | 0.90 | 0.90 | 20 | 110.0 ms | 110.0 ms |\n"
+	if b.String() != want {
+		t.Errorf("got  %swant %s", b.String(), want)
+	}
+}
