@@ -246,7 +246,7 @@ func (s service) greet(t *testing.T) {
 	}
 	a := join("a")
 	join("b")
-	if n, err := a.Hello(t.Context(), func(peers.Note) {}); n != 1 || err != nil {
+	if n, err := a.Hello(t.Context(), peers.JoinTime, func(peers.Note) {}); n != 1 || err != nil {
 		t.Errorf("got %d replicas, %v, want 1", n, err)
 	}
 }

@@ -37,7 +37,7 @@ func (c *comparison) arrival(t *token, n *Agent, from State) Event {
 	case t.is == Resting && (e.DetectedBy == Resync || t.seen < c.prev.ObservedAt) && !c.firstBegin(t, from):
 		// So much time that the rest may have been prolonged since.
 		e.OccurredAt = 0
-		w.after = t.seen
+		w.after = min(w.after, t.seen)
 	}
 	e.window(w)
 	return e

@@ -32,7 +32,7 @@ func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick) {
 		var same bool
 		if same, err = p.same(ctx, w, t, reading); same {
 			outcome = "same"
-		} else if err == nil {
+		} else if err == nil && reading.Rows == nil {
 			reading, err = p.read(ctx, w, reading.Fingerprint.WithRows())
 		}
 	}
@@ -149,7 +149,9 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 		w.reply, w.replyHead, w.quietUntil = reading.Fingerprint, seq, r.QuietUntil
 		switch {
 		case r.Snapshot.Quality == diff.Inconsistent:
-			return "inconsistent", nil
+			p.log.Warn("list is not of one instant", "vdn", w.vdn.String(), "category", cms.Inconsistent,
+				"agents", len(reading.Rows), "counts", reading.Counts.Sum(), "torn", reading.Torn)
+			return string(cms.Inconsistent), nil
 		case r.Commit:
 			return "changed", nil
 		}
@@ -196,7 +198,11 @@ func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.D
 	}
 	p.separate(ctx, w)
 	status, changed, wait := w.failed(p.opt.Queue.Now(), time.Now(), err)
-	p.log.Warn("poll failed", "vdn", w.vdn.String(), "category", err.Category, "error", err, "feed", status, "skips", wait)
+	if err.Category == bus {
+		p.log.Error("poll not stored", "vdn", w.vdn.String(), "category", err.Category, "error", err.Message, "feed", status)
+	} else {
+		p.log.Warn("poll failed", "vdn", w.vdn.String(), "category", err.Category, "error", err, "feed", status, "skips", wait)
+	}
 	if changed {
 		p.publish(ctx, []*watch{w}, false)
 	}

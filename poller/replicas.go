@@ -20,7 +20,7 @@ func (p *Poller) join(ctx context.Context) error {
 	if p.peers, err = p.opt.Join(p.hearing(ctx), p.polledLast); err != nil {
 		return err
 	}
-	others, err := p.peers.Hello(ctx, p.hearing(ctx))
+	others, err := p.peers.Hello(ctx, peers.JoinTime, p.hearing(ctx))
 	if err != nil {
 		return fmt.Errorf("meet the other replicas: %w", err)
 	}
@@ -38,7 +38,7 @@ func (p *Poller) leave(ctx context.Context) (others int) {
 		return 0
 	}
 	p.peers.Leave()
-	others, err := p.peers.Hello(ctx, func(peers.Note) {})
+	others, err := p.peers.Hello(ctx, peers.LeaveTime, func(peers.Note) {})
 	if err != nil {
 		p.log.Warn("other replicas not found", "error", err)
 	}
@@ -57,7 +57,7 @@ func (p *Poller) wakeUp(ctx context.Context) {
 	if !asleep || p.peers == nil {
 		return
 	}
-	if _, err := p.peers.Hello(ctx, p.hearing(ctx)); err != nil {
+	if _, err := p.peers.Hello(ctx, peers.JoinTime, p.hearing(ctx)); err != nil {
 		p.log.Warn("other replicas not asked", "error", err)
 	}
 	p.awake = time.Now()

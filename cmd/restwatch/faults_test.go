@@ -1,73 +1,15 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"restwatch/diff"
 	"restwatch/poller/cmssim"
 )
-
-// roster is what an upstream lists by hand.
-type roster struct {
-	rows   []diff.Row
-	counts diff.Counts
-}
-
-func (u *upstream) show(v diff.VDN, l roster) { u.SetList(v, l.rows, l.counts) }
-
-func ago(d time.Duration) diff.Time { return diff.TimeOf(time.Now().Add(-d)) }
-
-// firstRoster and nextRoster are the list before a fault strikes, and while it does: 101
-// goes, 103 goes from waiting to resting, 106 comes. The totals leave no doubt
-// about anybody.
-func firstRoster() roster {
-	return roster{
-		counts: diff.Counts{Waiting: 1, Resting: 4},
-		rows: []diff.Row{
-			{WorkNo: 101, Name: "Agent 101", Begin: ago(60 * time.Second), Requested: 3600},
-			{WorkNo: 102, Name: "Agent 102", Begin: ago(50 * time.Second), Requested: 3600},
-			{WorkNo: 103, Name: "Agent 103", Begin: ago(40 * time.Second), Requested: 1800, Reason: 2},
-			{WorkNo: 104, Name: "Agent 104", Begin: ago(30 * time.Second), Requested: 3600},
-			{WorkNo: 105, Name: "Agent 105", Begin: ago(20 * time.Second), Requested: 3600},
-		},
-	}
-}
-
-func nextRoster(b roster) roster {
-	rows := slices.Clone(b.rows[1:])
-	rows[1].Begin, rows[1].Reason = ago(0), 0
-	rows = append(rows, diff.Row{WorkNo: 106, Name: "Agent 106", Begin: ago(0), Requested: 600, Reason: 1})
-	return roster{rows, b.counts}
-}
-
-// changes are the events between the two, by agent.
-var changes = []rosterChange{{101, diff.KindEnded}, {103, diff.KindStarted}, {106, diff.KindRequested}}
-
-type rosterChange struct {
-	workNo int
-	kind   diff.Kind
-}
-
-// checkChanges makes sure that events are the changes and nothing else.
-func checkChanges(t *testing.T, events []diff.Event, certainty diff.Certainty, detectedBy ...string) {
-	t.Helper()
-	if len(events) != len(changes) {
-		t.Fatalf("got %d events, want %d: %+v", len(events), len(changes), events)
-	}
-	for i, c := range changes {
-		e := events[i]
-		if e.WorkNo != c.workNo || e.Kind != c.kind || e.Certainty != certainty || !slices.Contains(detectedBy, e.DetectedBy) {
-			t.Errorf("got %s %s %d, detected by %s; want %s %s %d by %v",
-				e.Certainty, e.Kind, e.WorkNo, e.DetectedBy, certainty, c.kind, c.workNo, detectedBy)
-		}
-	}
-}
 
 // strike is one fault, and what is expected of the service.
 type strike struct {
@@ -223,11 +165,15 @@ func (s *service) logged(key, value string) string {
 	return key + "=" + value
 }
 
+// longestBackoff is how long a VDN that fails is left alone at most. Tests end a
+// fault long before it comes to that, unless the machine is busy.
+const longestBackoff = time.Minute
+
 // recovered waits for the snapshot that ends an outage, and checks the order:
 // feed ok with the gap, the events that happened meanwhile, the snapshot.
 func recovered(t *testing.T, s *service, v diff.VDN, mark int) {
 	t.Helper()
-	ok, next := s.bus.await(t, mark, "feed ok", isFeed(v, diff.OK))
+	ok, next := s.bus.awaitFor(t, patience+longestBackoff, mark, "feed ok", isFeed(v, diff.OK))
 	if ok.feed.Gap == nil || ok.feed.Gap.From == 0 || ok.feed.Gap.From >= ok.feed.Gap.To || ok.feed.Error != nil {
 		t.Errorf("feed ok tells no gap: %s", ok.data)
 	}
@@ -279,8 +225,11 @@ func (c *trial) goesOn() {
 	}))
 	checkChanges(t, eventsOf(s.bus.all()[mark:end], vdn170), diff.Certain, diff.Poll, diff.Resync)
 	u.setFaults(t, "")
-	if strings.Contains(s.log.String(), "poll failed") {
-		t.Errorf("a poll failed")
+	for _, l := range s.log.lines() {
+		// A machine that is busy may be too slow for a large reply.
+		if strings.Contains(l, "poll failed") && !strings.Contains(l, s.logged("category", "timeout")) {
+			t.Errorf("a poll failed: %s", l)
+		}
 	}
 }
 
@@ -435,110 +384,5 @@ func (c *trial) leavesNeighbour() {
 		}
 	}
 	u.setFaults(t, "")
-	s.bus.await(t, end, "feed ok", isFeed(vdn171, diff.OK))
-}
-
-// A service that never had a good poll says so, and heals.
-func TestFaultFromTheStart(t *testing.T) {
-	t.Parallel()
-	u := startUpstream(t, byHand(vdn170)...)
-	u.show(vdn170, firstRoster())
-	u.setFaults(t, "status=503")
-	s := startService(t, u.settings(t))
-	m, mark := s.bus.await(t, 0, "feed degraded", isFeed(vdn170, diff.Degraded))
-	if m.feed.LastGoodPollAt != 0 || m.feed.Revision != 0 || m.feed.Error == nil {
-		t.Errorf("feed: %s", m.data)
-	}
-	_, mark = s.bus.await(t, mark, "feed down", isFeed(vdn170, diff.Down))
-	u.setFaults(t, "")
-	ok, mark := s.bus.await(t, mark, "feed ok", isFeed(vdn170, diff.OK))
-	if ok.feed.Gap != nil {
-		t.Errorf("a gap since never: %s", ok.data)
-	}
-	snapshot, _ := s.bus.await(t, mark, "the baseline", isSnapshot(vdn170, func(*diff.Snapshot) bool { return true }))
-	if !snapshot.snapshot.Baseline || snapshot.snapshot.Revision != 1 {
-		t.Errorf("the first snapshot is no baseline: %s", snapshot.data)
-	}
-	if events := eventsOf(s.bus.all(), diff.VDN{}); len(events) > 0 {
-		t.Errorf("the baseline has events: %+v", events)
-	}
-}
-
-// Credentials that are refused from the start cost one call, however many VDNs
-// there are.
-func TestRefusedFromTheStart(t *testing.T) {
-	t.Parallel()
-	var vdns []diff.VDN
-	for i := range 12 {
-		vdns = append(vdns, diff.VDN{CC: 1, ID: 170 + i})
-	}
-	u := startUpstream(t, byHand(vdns...)...)
-	s := startService(t, u.settings(t, "CMS_SECRET_KEY="+secretKey+"-wrong"))
-	for _, v := range vdns {
-		_, mark := s.bus.await(t, 0, "feed paused", isFeed(v, diff.Paused))
-		s.bus.await(t, mark, "its heartbeat", isFeed(v, diff.Paused))
-	}
-	if n := u.BadSignatures(); n != 1 {
-		t.Errorf("%d calls with a bad signature, want 1", n)
-	}
-	if status, page := s.fetch("/readyz"); status != http.StatusOK || !strings.Contains(page, "refused") {
-		t.Errorf("/readyz says %d %s", status, page)
-	}
-}
-
-// A poll that was under way when calls were stopped, and ends well, does not
-// make anybody believe that its VDN is watched.
-func TestPauseOvertakesPoll(t *testing.T) {
-	t.Parallel()
-	u := startUpstream(t, byHand(vdn170, vdn171)...)
-	s := startService(t, u.settings(t))
-	mark := s.polled(vdn170, vdn171)
-	asked, answer := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	u.mu.Lock()
-	u.hold = func(c cmssim.Call) {
-		if c.VDN == vdn170 {
-			once.Do(func() { close(asked) })
-			<-answer
-		}
-	}
-	u.mu.Unlock()
-	<-asked
-	u.setFaults(t, "vdn=1:171,unauthorized")
-	for _, v := range []diff.VDN{vdn170, vdn171} {
-		s.bus.await(t, mark, "feed paused", isFeed(v, diff.Paused))
-	}
-	mark = s.bus.mark()
-	close(answer)
-	polls := `restwatch_polls_total{outcome="same"}`
-	n, _ := s.metric(polls)
-	eventually(t, "the end of the poll", func() bool { now, _ := s.metric(polls); return now > n })
-	for range 2 {
-		_, mark = s.bus.await(t, mark, "a heartbeat", isFeed(vdn170, diff.Paused))
-	}
-	if n, _ := s.metric(`restwatch_feed_status{cc="1",status="paused",vdn="170"}`); n != 1 {
-		t.Errorf("no metric tells that the feed is paused")
-	}
-}
-
-// An outage that strikes half of all calls is no reason to lose or make up
-// anything, nor to stop calling.
-func TestFlickeringUpstream(t *testing.T) {
-	t.Parallel()
-	u := startUpstream(t, byHand(vdn170)...)
-	l := firstRoster()
-	u.show(vdn170, l)
-	u.setFaults(t, "status=503:0.3,reset=0.2")
-	s := startService(t, u.settings(t))
-	mark := s.polled(vdn170)
-	for i := range 5 {
-		l.rows = slices.Clone(l.rows)
-		l.rows[0].Requested = 4000 + i
-		u.show(vdn170, l)
-		m, next := s.bus.await(t, mark, fmt.Sprint("update ", i), func(m *busMessage) bool { return m.event != nil })
-		if m.event.Kind != diff.KindUpdated || m.event.WorkNo != 101 || m.event.RequestedSeconds != 4000+i {
-			t.Fatalf("got %s of %d: %s", m.event.Kind, m.event.WorkNo, m.data)
-		}
-		mark = next
-	}
+	s.bus.awaitFor(t, patience+longestBackoff, end, "feed ok", isFeed(vdn171, diff.OK))
 }

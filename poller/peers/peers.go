@@ -60,9 +60,13 @@ type Note struct {
 // a message.
 const pollsPerMessage = 500
 
-// answerTime is how long a replica waits for the others to say that they are
-// there: a round trip and what a busy process may take to get to it.
-const answerTime = 300 * time.Millisecond
+// How long a replica waits for the others to say that they are there: a round
+// trip, and what a busy process may take to get to it. Before the first poll that
+// is a delay, at the end it only has to be sure.
+const (
+	JoinTime  = 300 * time.Millisecond
+	LeaveTime = time.Second
+)
 
 // Peers is this replica's place among the others. Its methods may be called
 // concurrently.
@@ -166,9 +170,9 @@ func (p *Peers) hear(m *nats.Msg, hear func(Note)) (from string) {
 }
 
 // Hello asks the others what they polled, hands it to hear, and returns how
-// many there are. It takes the whole of answerTime if there are none.
-func (p *Peers) Hello(ctx context.Context, hear func(Note)) (others int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+// many have answered in this time.
+func (p *Peers) Hello(ctx context.Context, within time.Duration, hear func(Note)) (others int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	inbox := p.nc.NewRespInbox()
 	sub, err := p.nc.SubscribeSync(inbox)

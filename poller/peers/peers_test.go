@@ -75,20 +75,20 @@ func TestOthersHearWhatOnePolled(t *testing.T) {
 func TestHelloFindsTheOthers(t *testing.T) {
 	nc := connect(t)
 	a, _ := join(t, nc(), "a", nil)
-	if n, err := a.Hello(context.Background(), func(Note) {}); n != 0 || err != nil {
+	if n, err := a.Hello(context.Background(), JoinTime, func(Note) {}); n != 0 || err != nil {
 		t.Errorf("alone: got %d, %v", n, err)
 	}
 	join(t, nc(), "b", polls)
 	leaving, _ := join(t, nc(), "c", nil)
 	var heard []Poll
-	if n, err := a.Hello(context.Background(), func(n Note) { heard = append(heard, n.Polls...) }); n != 2 || err != nil {
+	if n, err := a.Hello(context.Background(), JoinTime, func(n Note) { heard = append(heard, n.Polls...) }); n != 2 || err != nil {
 		t.Errorf("of three: got %d others, %v", n, err)
 	}
 	if !reflect.DeepEqual(heard, polls) {
 		t.Errorf("got %+v, want %+v", heard, polls)
 	}
 	leaving.Leave()
-	if n, err := a.Hello(context.Background(), func(Note) {}); n != 1 || err != nil {
+	if n, err := a.Hello(context.Background(), JoinTime, func(Note) {}); n != 1 || err != nil {
 		t.Errorf("after one left: got %d, %v", n, err)
 	}
 }
@@ -105,7 +105,7 @@ func TestHelloOfALargeInstallation(t *testing.T) {
 	a, _ := join(t, nc(), "a", nil)
 	join(t, nc(), "b", many)
 	heard := 0
-	if n, err := a.Hello(context.Background(), func(n Note) { heard += len(n.Polls) }); n != 1 || err != nil || heard != len(many) {
+	if n, err := a.Hello(context.Background(), JoinTime, func(n Note) { heard += len(n.Polls) }); n != 1 || err != nil || heard != len(many) {
 		t.Errorf("got %d others, %d polls, %v; want 1 and %d", n, heard, err, len(many))
 	}
 }

@@ -1,0 +1,265 @@
+package reliability
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"restwatch/diff"
+	"restwatch/poller/cmssim"
+	"restwatch/publisher"
+)
+
+// clockError is by how much the bus's clock may be behind this machine's.
+const clockError = 20
+
+// findings are what a check found. All but the first block should be 0.
+type findings struct {
+	vdns, events, certain, revisions, feeds, heard int
+
+	wrong   int // certain events that are not true
+	guesses int // inferred ones that are not true: allowed, and counted
+	gone    int // of those, rests ended or cancelled that were not
+	early   int // of the certain ones, rests told to be overdue that had ended before
+	windows int // certain and right, but with a window that misses the truth by more than 300 ms
+	repeats int // stored once more under the same id
+}
+
+func (f findings) String() string {
+	return fmt.Sprintf("%d VDNs, %d revisions, %d events stored (%d certain, %d heard live), %d feeds; certain wrong %d, inferred wrong %d (departures %d), overdue when over %d, windows off %d, stored twice %d",
+		f.vdns, f.revisions, f.events, f.certain, f.heard, f.feeds, f.wrong, f.guesses, f.gone, f.early, f.windows, f.repeats)
+}
+
+// check lets the agents rest, waits until the service knows their last state,
+// and then reads the whole stream. At least one restwatch must be running.
+func (s *site) check(t *testing.T) findings {
+	t.Helper()
+	s.freeze()
+	nc, err := nats.Connect(s.bus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	r, err := publisher.NewReader(nc, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for v, h := range s.truths {
+		h.learn(s.upstream)
+		want := map[int]listed{}
+		s.View(v, func(w *cmssim.World) {
+			for _, row := range w.Rows() {
+				want[row.WorkNo] = listed{row.Begin, row.Requested}
+			}
+		})
+		var last diff.Snapshot
+		var seen error
+		late := time.Now().Add(patience)
+		for last.Revision = -1; ; let(20 * time.Millisecond) {
+			last, _, seen = r.LastSnapshot(t.Context(), v)
+			if seen == nil && maps.Equal(listOf(&last), want) {
+				break
+			}
+			if time.Now().After(late) {
+				t.Fatalf("VDN %v: the last snapshot never became the truth (%v):\n%v\n%v", v, seen, listOf(&last), want)
+			}
+		}
+		now := diff.TimeOf(s.now())
+		for _, a := range last.Agents {
+			if is := h.of[a.WorkNo][len(h.of[a.WorkNo])-1].state; a.State != is && !slices.Contains(a.Candidates, is) {
+				t.Errorf("VDN %v at %v: agent %d is %s (%s, or else %v), in truth %s", v, now, a.WorkNo, a.State, a.Certainty, a.Candidates, is)
+			}
+		}
+	}
+	return s.read(t, r)
+}
+
+// listed is what of an agent stands in a list.
+type listed struct {
+	begin     diff.Time
+	requested int
+}
+
+func listOf(s *diff.Snapshot) map[int]listed {
+	all := make(map[int]listed, len(s.Agents))
+	for _, a := range s.Agents {
+		all[a.WorkNo] = listed{a.BeginAt, a.RequestedSeconds}
+	}
+	return all
+}
+
+// read checks every stored message.
+func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
+	t.Helper()
+	f.vdns = len(s.truths)
+	// Overdue rests are told of while this reads: what was heard is looked at
+	// first, so that all of it must be stored.
+	heard := s.heardSoFar(t)
+	var audit publisher.Audit
+	events := map[diff.VDN][]diff.Event{}
+	data := map[string][]byte{}
+	last := map[diff.VDN]*diff.Snapshot{}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	for m, err := range r.Messages(ctx, publisher.Query{Snapshots: true, Feeds: true}) {
+		if err == nil {
+			err = audit.Add(m)
+		}
+		if err != nil {
+			t.Error(err)
+			var one *publisher.MessageError
+			if !errors.As(err, &one) {
+				break
+			}
+			continue
+		}
+		switch {
+		case m.Event != nil:
+			e := *m.Event
+			v := diff.VDN{CC: e.CC, ID: e.VDN}
+			key := v.String() + " " + e.ID()
+			if data[key] != nil {
+				f.repeats++
+				t.Errorf("VDN %v: event %s is stored twice", v, e.ID())
+				continue
+			}
+			data[key] = m.Data
+			events[v] = append(events[v], e)
+			if n := int64(len(events[v])); e.Sequence != n {
+				t.Errorf("VDN %v: sequence %d is the event %d", v, e.Sequence, n)
+			}
+		case m.Snapshot != nil:
+			v := diff.VDN{CC: m.Snapshot.CC, ID: m.Snapshot.VDN}
+			last[v] = m.Snapshot
+		}
+	}
+	if torn := audit.Unfinished(); len(torn) > 0 {
+		t.Errorf("torn batches of %v", torn)
+	}
+	f.feeds = audit.Feeds
+	for v, h := range s.truths {
+		if last[v] == nil {
+			t.Errorf("VDN %v has no snapshot", v)
+			continue
+		}
+		f.revisions += int(last[v].Revision)
+		s.compare(t, &f, heard[v], h, events[v], data, last[v])
+		s.judge(t, &f, h, events[v])
+	}
+	return f
+}
+
+// heardSoFar is what a core subscriber heard, and complains of what was odd.
+func (s *site) heardSoFar(t *testing.T) map[diff.VDN]trail {
+	t.Helper()
+	if err := s.nc.Flush(); err != nil {
+		t.Error(err)
+	}
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	for _, o := range s.odd {
+		t.Error(o)
+	}
+	all := map[diff.VDN]trail{}
+	for v, tr := range s.trail {
+		c := *tr
+		c.events = maps.Clone(tr.events)
+		all[v] = c
+	}
+	return all
+}
+
+// compare holds what was stored against what was heard.
+func (s *site) compare(t *testing.T, f *findings, tr trail, h *lives, events []diff.Event, data map[string][]byte, last *diff.Snapshot) {
+	t.Helper()
+	if int64(len(events)) != last.LastSequence {
+		t.Errorf("VDN %v: %d events stored, the snapshot says %d", h.vdn, len(events), last.LastSequence)
+	}
+	if cuts := s.nc.Stats().Reconnects; max(tr.eventGaps, tr.snapshotGaps) > cuts {
+		t.Errorf("VDN %v: %d gaps in the events heard, %d in the snapshots, but the connection was lost %d times", h.vdn, tr.eventGaps, tr.snapshotGaps, cuts)
+	}
+	f.heard += len(tr.events)
+	if s.nc.Stats().Reconnects == 0 {
+		// Who was never cut off hears all that is stored.
+		eventually(t, "the last event for subscribers", func() bool {
+			s.heard.Lock()
+			defer s.heard.Unlock()
+			now := s.trailOf(h.vdn)
+			return !slices.ContainsFunc(events, func(e diff.Event) bool { return now.events[e.ID()] == nil })
+		})
+		f.heard += len(events) - len(tr.events)
+	}
+	for id, heard := range tr.events {
+		if stored := data[h.vdn.String()+" "+id]; string(stored) != string(heard) {
+			t.Errorf("VDN %v: heard\n%s\nstored\n%s", h.vdn, heard, stored)
+		}
+	}
+	if tr.first == nil {
+		return
+	}
+	since := events[min(int(tr.first.LastSequence), len(events)):]
+	got, err := diff.Fold(tr.first.Agents, since)
+	if err != nil {
+		t.Errorf("VDN %v: %v", h.vdn, err)
+	} else if !reflect.DeepEqual(told(got), told(last.Agents)) {
+		t.Errorf("VDN %v: the events lead to\n%+v\nand the snapshot says\n%+v", h.vdn, told(got), told(last.Agents))
+	}
+}
+
+// told is what events tell of agents.
+func told(agents []diff.Agent) []diff.Agent {
+	list := slices.Clone(agents)
+	for i := range list {
+		a := &list[i]
+		a.Memory, a.Candidates, a.Certainty, a.AgentName = diff.AgentMemory{}, nil, "", ""
+	}
+	return list
+}
+
+// judge holds events against what really happened.
+func (s *site) judge(t *testing.T, f *findings, h *lives, events []diff.Event) {
+	t.Helper()
+	const allowance = 300
+	for i := range events {
+		e := &events[i]
+		f.events++
+		certain := e.Certainty == diff.Certain
+		age := diff.Time(allowance + clockError)
+		if certain {
+			f.certain++
+			age = diff.Time(s.age.Milliseconds())
+		}
+		wrong := h.contradicts(e, age)
+		switch {
+		case wrong != "" && certain:
+			f.wrong++
+			t.Errorf("VDN %v: %s", h.vdn, wrong)
+		case wrong != "":
+			f.guesses++
+			if e.Kind == diff.KindEnded || e.Kind == diff.KindCancelled {
+				f.gone++
+			}
+		case certain && h.contradicts(e, allowance+clockError) != "":
+			if f.windows++; e.Kind == diff.KindOverdue {
+				f.early++
+				if !s.stalled {
+					t.Errorf("VDN %v: %s", h.vdn, h.contradicts(e, allowance+clockError))
+				}
+			}
+			t.Logf("window off, VDN %v: %s", h.vdn, h.contradicts(e, allowance+clockError))
+		}
+	}
+}
+
+// result prints one line of the table of docs/reliability.md.
+func result(t *testing.T, format string, a ...any) {
+	t.Helper()
+	t.Logf("RESULT | %s", fmt.Sprintf(format, a...))
+}

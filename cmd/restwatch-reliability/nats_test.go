@@ -1,0 +1,117 @@
+package reliability
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// beNATS in the environment makes the test binary a nats-server, of the module
+// that go.mod names, so that it can be killed as a process.
+const beNATS = "RELIABILITY_NATS"
+
+// natsSpec is what such a server is told.
+type natsSpec struct {
+	Name, Dir   string
+	Port        int
+	ClusterPort int // 0: alone
+	Routes      []string
+}
+
+// natsMain is the server's process. It ends with its standard input.
+func natsMain(spec string) int {
+	var n natsSpec
+	if err := json.Unmarshal([]byte(spec), &n); err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	// As deployments/nats-server.conf has it.
+	opts := &server.Options{
+		ServerName: n.Name, Host: "127.0.0.1", Port: n.Port, JetStream: true, StoreDir: n.Dir, SyncAlways: true, NoSigs: true,
+	}
+	if n.ClusterPort != 0 {
+		opts.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: n.ClusterPort}
+		for _, r := range n.Routes {
+			u, err := url.Parse(r)
+			if err != nil {
+				fmt.Println(err)
+				return 2
+			}
+			opts.Routes = append(opts.Routes, u)
+		}
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	s.ConfigureLogger()
+	s.Start()
+	if !s.ReadyForConnections(patience) {
+		fmt.Println("not ready")
+		return 2
+	}
+	fmt.Println("nats ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	s.Shutdown()
+	s.WaitForShutdown()
+	return 0
+}
+
+// node is a nats-server that can be killed and started again.
+type node struct {
+	*process
+	spec natsSpec
+}
+
+func (n *node) url() string { return "nats://127.0.0.1:" + strconv.Itoa(n.spec.Port) }
+
+func (n *node) start(t *testing.T) {
+	t.Helper()
+	spec, err := json.Marshal(n.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.process = spawn(t, []string{beNATS + "=" + string(spec)}, self)
+	n.await(t, "nats ready")
+}
+
+// startNATS runs n servers; more than one are a cluster.
+func startNATS(t *testing.T, n int) []*node {
+	t.Helper()
+	nodes := make([]*node, n)
+	var routes []string
+	for i := range nodes {
+		nodes[i] = &node{spec: natsSpec{Name: fmt.Sprintf("n%d", i), Dir: t.TempDir(), Port: freePort(t)}}
+		if n > 1 {
+			nodes[i].spec.ClusterPort = freePort(t)
+			routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", nodes[i].spec.ClusterPort))
+		}
+	}
+	for _, nd := range nodes {
+		nd.spec.Routes = routes
+		nd.start(t)
+	}
+	return nodes
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

@@ -1,0 +1,220 @@
+package reliability
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"restwatch/diff"
+	"restwatch/publisher"
+)
+
+// site is an installation: agents, a bus, and somebody who listens.
+type site struct {
+	*upstream
+	env    []string
+	bus    string
+	truths map[diff.VDN]*lives
+	// age is by how much an event's window may be off for a reason that the
+	// scenario gives: a process that was stopped, a clock that is wrong.
+	age time.Duration
+	// stalled: processes were stopped. What they then read late makes some
+	// certain events wrong by as much: found, not yet mended, and counted.
+	stalled bool
+
+	nc    *nats.Conn
+	heard sync.Mutex // guards all below
+	trail map[diff.VDN]*trail
+	feeds map[diff.VDN][]diff.Feed
+	odd   []string // what must not have been heard
+}
+
+// trail is what a core subscriber heard of one VDN.
+type trail struct {
+	first    *diff.Snapshot
+	events   map[string][]byte // by id
+	sequence int64
+	revision int64
+	// How often something is missing. The bus may go away with what it has not
+	// sent yet, once a time.
+	eventGaps, snapshotGaps uint64
+}
+
+// open prepares an installation at a NATS server; "" is the embedded one.
+func open(t *testing.T, vdns int, interval time.Duration, bus string, ahead time.Duration, more ...string) *site {
+	t.Helper()
+	s := &site{upstream: startUpstream(t, vdns, ahead), bus: bus, truths: map[diff.VDN]*lives{},
+		trail: map[diff.VDN]*trail{}, feeds: map[diff.VDN][]diff.Feed{}, age: 2*time.Second + ahead.Abs()}
+	for _, v := range s.VDNs() {
+		s.truths[v] = begun(s.upstream, v)
+	}
+	settings := []string{
+		"CMS_URL=" + s.URL().String(), "CMS_CA_FILE=" + s.caFile, "CMS_ACCESS_KEY=" + accessKey, "CMS_SECRET_KEY=" + secretKey,
+		"CMS_CTI=3.8", fmt.Sprintf("VDNS=1:1-%d", vdns), "SCHEDULE=@every " + interval.String(), "HEARTBEAT=2s", "HTTP_ADDR=127.0.0.1:0",
+	}
+	if bus == "" {
+		s.bus = fmt.Sprintf("nats://127.0.0.1:%d", freePort(t))
+		settings = append(settings, "NATS_LISTEN="+strings.TrimPrefix(s.bus, "nats://"), "STORE_DIR="+filepath.Join(t.TempDir(), "store"))
+	} else {
+		settings = append(settings, "NATS_URL="+bus)
+	}
+	for _, set := range append(settings, more...) {
+		s.env = append(s.env, "RESTWATCH_"+set)
+	}
+	s.listen(t)
+	return s
+}
+
+// serve starts one more restwatch.
+func (s *site) serve(t *testing.T) *process {
+	t.Helper()
+	return spawn(t, s.env, binary, "serve")
+}
+
+// atWork waits until a restwatch knows all VDNs, and returns how long that took.
+func (s *site) atWork(t *testing.T, p *process) time.Duration {
+	t.Helper()
+	p.await(t, "snapshots loaded")
+	p.await(t, "feed ok")
+	return time.Since(p.started)
+}
+
+// listen hears what core subscribers hear, from now on.
+func (s *site) listen(t *testing.T) {
+	t.Helper()
+	nc, err := nats.Connect(s.bus, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			s.heard.Lock()
+			defer s.heard.Unlock()
+			if strings.Contains(err.Error(), "slow consumer") {
+				s.odd = append(s.odd, err.Error())
+			}
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	s.nc = nc
+	sub, err := nc.Subscribe("rest.v1.>", func(m *nats.Msg) {
+		s.heard.Lock()
+		defer s.heard.Unlock()
+		s.hear(m)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *site) trailOf(v diff.VDN) *trail {
+	if s.trail[v] == nil {
+		s.trail[v] = &trail{events: map[string][]byte{}}
+	}
+	return s.trail[v]
+}
+
+// hear checks the order of what comes. s.heard is held.
+func (s *site) hear(m *nats.Msg) {
+	wrong := func(format string, a ...any) {
+		if len(s.odd) < 20 {
+			s.odd = append(s.odd, m.Subject+": "+fmt.Sprintf(format, a...))
+		}
+	}
+	switch {
+	case strings.HasPrefix(m.Subject, "rest.v1.event."):
+		e, err := publisher.DecodeEvent(m.Data)
+		if err != nil {
+			wrong("%v", err)
+			return
+		}
+		tr := s.trailOf(diff.VDN{CC: e.CC, ID: e.VDN})
+		if before, again := tr.events[e.ID()]; again {
+			if string(before) != string(m.Data) {
+				wrong("id %s says two things:\n%s\n%s", e.ID(), before, m.Data)
+			}
+			return
+		}
+		tr.events[e.ID()] = slices.Clone(m.Data)
+		if e.Sequence <= tr.sequence {
+			wrong("sequence %d follows %d", e.Sequence, tr.sequence)
+		}
+		if tr.first != nil && e.Sequence > tr.sequence+1 {
+			tr.eventGaps++
+		}
+		tr.sequence = e.Sequence
+	case strings.HasPrefix(m.Subject, "rest.v1.snapshot."):
+		snap, err := publisher.DecodeSnapshot(m.Data)
+		if err != nil {
+			wrong("%v", err)
+			return
+		}
+		tr := s.trailOf(diff.VDN{CC: snap.CC, ID: snap.VDN})
+		switch {
+		case tr.first == nil:
+			tr.first = &snap
+		case snap.Revision <= tr.revision || snap.LastSequence < tr.sequence:
+			wrong("revision %d of sequence %d follows %d of %d", snap.Revision, snap.LastSequence, tr.revision, tr.sequence)
+		default:
+			if snap.Revision > tr.revision+1 {
+				tr.snapshotGaps++
+			}
+			if snap.LastSequence > tr.sequence {
+				tr.eventGaps++
+			}
+		}
+		tr.revision, tr.sequence = snap.Revision, snap.LastSequence
+	case strings.HasPrefix(m.Subject, "rest.v1.feed."):
+		f, err := publisher.DecodeFeed(m.Data)
+		if err != nil {
+			wrong("%v", err)
+			return
+		}
+		v := diff.VDN{CC: f.CC, ID: f.VDN}
+		s.feeds[v] = append(s.feeds[v], f)
+	default:
+		wrong("nobody publishes there")
+	}
+}
+
+// told counts the VDNs whose last heard feed is as wanted.
+func (s *site) told(status diff.Status) (n int) {
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	for _, list := range s.feeds {
+		if list[len(list)-1].Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// everywhere waits until every VDN's last heard feed has this status.
+func (s *site) everywhere(t *testing.T, status diff.Status) {
+	t.Helper()
+	eventually(t, "feeds "+string(status), func() bool { return s.told(status) == len(s.truths) })
+}
+
+// gaps counts the feeds that told of a gap, and those that told of the end.
+func (s *site) gaps() (gaps, ends int) {
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	for _, list := range s.feeds {
+		for _, f := range list {
+			if f.Gap != nil {
+				gaps++
+			}
+			if f.Status == diff.Stopping {
+				ends++
+			}
+		}
+	}
+	return gaps, ends
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"restwatch/diff"
+)
+
+// What sim prints is all that serve needs.
+func TestSimAndServe(t *testing.T) {
+	t.Parallel()
+	sim := spawn(t, nil, "sim", "--addr", "127.0.0.1:0", "--vdns", "2", "--agents", "40", "--speed", "60", "--cti", "3.6", "--secret-key", secretKey)
+	sim.out.line(t, "restwatch serve")
+	var env []string
+	for _, l := range sim.out.lines() {
+		if exports, ok := strings.CutPrefix(strings.TrimSpace(l), "export "); ok {
+			env = append(env, strings.Fields(exports)...)
+		}
+	}
+	s := startService(t, append(env, environOf("SCHEDULE=@every 200ms", "STORE_DIR="+filepath.Join(t.TempDir(), "store"),
+		"NATS_LISTEN=127.0.0.1:0", "HTTP_ADDR=none")...))
+	s.polled(diff.VDN{CC: 1, ID: 1}, diff.VDN{CC: 1, ID: 2})
+	s.bus.await(t, 0, "an event", func(m *busMessage) bool { return m.event != nil })
+	s.stop()
+	sim.signal(t, syscall.SIGINT)
+	if code := sim.exit(t); code != exitOK {
+		t.Errorf("sim: exit %d", code)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
+	f := runEndless(t, nil, "demo", "--vdns", "2", "--agents", "400", "--speed", "80", "--for", "4s")
+	code := <-f.code
+	f.code <- code
+	if code != exitOK || f.errOut.String() != "" || time.Since(begun) < 4*time.Second {
+		t.Errorf("exit %d after %v: %s", code, time.Since(begun), f.errOut)
+	}
+	for _, want := range []string{"nats://127.0.0.1:", "http://127.0.0.1:", " requested ", " approved ", " started ", " ended "} {
+		if !strings.Contains(f.out.String(), want) {
+			t.Errorf("demo does not print %q:\n%s", want, f.out)
+		}
+	}
+}
+
+// Ctrl-C ends the demo as well.
+func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
+	c := spawn(t, nil, "demo", "--vdns", "1", "--agents", "100", "--speed", "60")
+	c.out.line(t, "Simulated CC-CMS")
+	c.signal(t, syscall.SIGINT)
+	if code := c.exit(t); code != exitOK || c.errOut.String() != "" {
+		t.Errorf("exit %d: %s", code, c.errOut)
+	}
+	if left, err := filepath.Glob(filepath.Join(wordAfter(strings.Join(c.cmd.Env, "\n"), "TMPDIR="), "*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
