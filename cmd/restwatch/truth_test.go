@@ -191,16 +191,12 @@ func relived(t *testing.T, cfg cmssim.Config, calls []cmssim.Call, snapshots []*
 	for i, c := range calls {
 		end := diff.Never
 		if i+1 < len(calls) {
-			end = diff.TimeOf(calls[i+1].At) - clockError
+			// Less than clockError, as on a busy machine a reply is taken just
+			// before the next call; the embedded server's clock is this machine's.
+			end = diff.TimeOf(calls[i+1].At) - 2
 		}
 		w.Advance(c.At)
-		// On a busy machine a reply is taken so late that the next call is on
-		// its way by the time: then the list tells whose snapshot it is.
-		made := len(snapshots) > 0 && (snapshots[0].ObservedAt < end ||
-			snapshots[0].ObservedAt-2*clockError < end && maps.Equal(listOf(snapshots[0]), listOfRows(w.Rows())))
-		if made {
-			end = max(end, snapshots[0].ObservedAt+1)
-		}
+		made := len(snapshots) > 0 && snapshots[0].ObservedAt < end
 		switch {
 		case made && snapshots[0].Baseline:
 			j.Baseline()
@@ -228,12 +224,4 @@ func relived(t *testing.T, cfg cmssim.Config, calls []cmssim.Call, snapshots []*
 	if got.CertainWrong+got.StateWrong+got.WindowWrong > 0 || len(events)+len(snapshots) > 0 {
 		t.Errorf("VDN %v: %+v, %d events and %d snapshots left over; %s", cfg.VDN, got, len(events), len(snapshots), j.Offence)
 	}
-}
-
-func listOfRows(rows []diff.Row) map[int]listed {
-	all := make(map[int]listed, len(rows))
-	for _, r := range rows {
-		all[r.WorkNo] = listed{r.Begin, r.Requested}
-	}
-	return all
 }
