@@ -249,4 +249,21 @@ func TestRefusedCredentialsStopAllReplicas(t *testing.T) {
 	if late := in.cms.Calls() - calls; late > 1 {
 		t.Errorf("%d calls during the pause", late)
 	}
+
+	// A replica that starts now learns of the pause, and waits for its end too.
+	c, _ := in.replica("c")
+	in.wait("the new replica ready", func() bool { return c.Ready() == nil })
+	if until, reason := c.Paused(); time.Until(until) <= 0 || reason == "" {
+		t.Errorf("the new replica knows of no pause: %v, %q", until, reason)
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, v := range in.vdns {
+		for i, f := range in.feeds[v] {
+			if f.Status != diff.OK && f.Status != diff.Paused || i > 0 && f.Status == diff.OK && in.feeds[v][i-1].Status == diff.Paused {
+				t.Errorf("VDN %s: %s", v, in.statuses(v))
+				break
+			}
+		}
+	}
 }
