@@ -22,6 +22,7 @@ var (
 	polls  = flag.String("polls", "1s,5s,10s,30s", "TestDays: intervals")
 	keeps  = flag.Bool("keeps", false, "TestDays: approvals keep the begin time")
 	pause  = flag.Duration("pause", 400*time.Minute, "TestDays: mean time from a rest to the next request")
+	moves  = flag.Float64("moves", 0.5, "TestDays: share of prolongations that move the begin time")
 	grains = flag.String("grains", "1s,1ms", "TestDays: units of begin times")
 )
 
@@ -35,7 +36,7 @@ func TestDays(t *testing.T) {
 	day := Day{Torn: 0.01, Missed: 0.01, Gap: 20 * time.Minute}
 	day.ApprovalKeepsBegin = *keeps
 	day.Dynamics = cmssim.DefaultDynamics()
-	day.Dynamics.Work = *pause
+	day.Dynamics.Work, day.Dynamics.ProlongMovesBegin = *pause, *moves
 	seeds := *days
 	if seeds == 0 {
 		day.Length, day.Dynamics.Work, seeds = 90*time.Minute, 80*time.Minute, 1
