@@ -196,7 +196,9 @@ func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.D
 	if until, _ := p.gate.paused(); !until.IsZero() {
 		return // told for all VDNs at once, by turned
 	}
-	p.separate(ctx, w)
+	if err.Category != bus { // which is nothing of this VDN's own
+		p.separate(ctx, w)
+	}
 	status, changed, wait := w.failed(p.opt.Queue.Now(), time.Now(), err)
 	if err.Category == bus {
 		p.log.Error("poll not stored", "vdn", w.vdn.String(), "category", err.Category, "error", err.Message, "feed", status)

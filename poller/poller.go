@@ -122,6 +122,10 @@ func New(opt Options) *Poller {
 	return p
 }
 
+// strangerTime is how long a tick that this replica does not know, as after a
+// change of the settings, is left to the others before it is dropped.
+const strangerTime = 5 * time.Second
+
 // aloneName is the group of a VDN that left its own.
 func aloneName(v diff.VDN) string { return fmt.Sprintf("vdn-%d-%d", v.CC, v.ID) }
 
@@ -152,9 +156,12 @@ func (p *Poller) Run(ctx context.Context) error {
 		time.AfterFunc(p.opt.Grace, cut)
 	})()
 	var wg sync.WaitGroup
-	wg.Go(func() { p.heartbeats(ctx) })
+	beating, end := context.WithCancel(ctx)
+	defer end()
+	wg.Go(func() { p.heartbeats(beating) })
 	err := p.opt.Queue.Run(ctx, func(_ context.Context, t tick.Tick) error { return p.handle(polls, t) })
 	<-p.cron.Stop().Done()
+	end()
 	wg.Wait()
 	p.running.Wait()
 	p.stop(context.WithoutCancel(ctx))
@@ -178,7 +185,10 @@ func (p *Poller) offer(ctx context.Context, g *group, now time.Time) {
 // are done. The error says that the tick is somebody else's.
 func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
 	g := p.groups[t.Group]
-	if g == nil {
+	switch {
+	case g == nil && time.Since(t.Slot) > strangerTime:
+		return nil
+	case g == nil:
 		return fmt.Errorf("group %q: not in the settings of this replica", t.Group)
 	}
 	p.wakeUp(ctx)
@@ -206,8 +216,8 @@ func (p *Poller) pollAll(ctx context.Context, g *group, due []*watch, t tick.Tic
 		return
 	}
 	var patience <-chan time.Time
-	if !isAlone(g) && len(due) > 1 {
-		timer := time.NewTimer(g.schedule.Interval(time.Now()) * 3 / 2)
+	if interval := g.schedule.Interval(time.Now()); interval > 0 && len(due) > 1 {
+		timer := time.NewTimer(interval * 3 / 2)
 		defer timer.Stop()
 		patience = timer.C
 	}
