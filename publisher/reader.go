@@ -147,10 +147,7 @@ func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error
 		q.After = s.CachedInfo().State.LastSeq
 	}
 	switch {
-	case q.New:
-		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
-		cfg.OptStartSeq = q.After + 1
-	case q.After > 0:
+	case q.New, q.After > 0:
 		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		cfg.OptStartSeq = q.After + 1
 	case !q.Since.IsZero():
