@@ -63,19 +63,24 @@ func natsOptions(cfg config.Config, instance string, log *slog.Logger) publisher
 	}
 }
 
-// connectReader connects a command that reads the bus: to the URL given, else
-// where the settings say that serve is or publishes to.
-func connectReader(ctx context.Context, std stdio, url string) (*nats.Conn, config.Config, error) {
+// openReader opens the bus for a command that only reads it: at the URL given,
+// else where the settings say that serve is or publishes to.
+func openReader(ctx context.Context, std stdio, url string) (_ *publisher.Reader, close func(), err error) {
 	cfg, err := config.Bus(std.env)
 	if err != nil {
-		return nil, cfg, err
+		return nil, nil, err
 	}
 	cfg.NATSURL = cmp.Or(url, cfg.NATSURL, "nats://"+reachable(string(cfg.NATSListen)))
 	nc, err := publisher.Connect(ctx, natsOptions(cfg, "reader", nil))
 	if err != nil {
-		err = fmt.Errorf("%w; is restwatch serve running, or are the servers others (--nats, RESTWATCH_NATS_URL)?", err)
+		return nil, nil, fmt.Errorf("%w; is restwatch serve running, or are the servers others (--nats, RESTWATCH_NATS_URL)?", err)
 	}
-	return nc, cfg, err
+	reader, err := publisher.NewReader(nc, cfg.Stream, cfg.SubjectPrefix)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return reader, nc.Close, nil
 }
 
 // reachable makes an address to listen at one to connect to.

@@ -30,15 +30,11 @@ that is told on standard error.`,
 				return usageError{err}
 			}
 			vdn := diff.VDN{CC: cc, ID: id}
-			nc, cfg, err := connectReader(cmd.Context(), std, url)
+			reader, done, err := openReader(cmd.Context(), std, url)
 			if err != nil {
 				return err
 			}
-			defer nc.Close()
-			reader, err := publisher.NewReader(nc, cfg.Stream, cfg.SubjectPrefix)
-			if err != nil {
-				return err
-			}
+			defer done()
 			feed, err := reader.LastFeed(cmd.Context(), vdn)
 			if err != nil {
 				return err

@@ -66,15 +66,11 @@ func addNATS(cmd *cobra.Command, url *string) {
 
 func tail(cmd *cobra.Command, std stdio, url string, q publisher.Query, raw bool) error {
 	ctx := cmd.Context()
-	nc, cfg, err := connectReader(ctx, std, url)
+	reader, done, err := openReader(ctx, std, url)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	reader, err := publisher.NewReader(nc, cfg.Stream, cfg.SubjectPrefix)
-	if err != nil {
-		return err
-	}
+	defer done()
 	out := cmd.OutOrStdout()
 	told := map[diff.VDN]diff.Status{} // heartbeats are not news
 	for m, err := range reader.Messages(ctx, q) {

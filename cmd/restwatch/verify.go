@@ -19,15 +19,11 @@ the events of each agent lead to is what his VDN's snapshot says. Ends with the 
 		Example: "  restwatch verify\n  restwatch verify --nats nats://nats.example.com:4222",
 		Args:    usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			nc, cfg, err := connectReader(cmd.Context(), std, url)
+			reader, done, err := openReader(cmd.Context(), std, url)
 			if err != nil {
 				return err
 			}
-			defer nc.Close()
-			reader, err := publisher.NewReader(nc, cfg.Stream, cfg.SubjectPrefix)
-			if err != nil {
-				return err
-			}
+			defer done()
 			var audit publisher.Audit
 			for m, err := range reader.Messages(cmd.Context(), publisher.Query{Snapshots: true, Feeds: true}) {
 				if err != nil {
