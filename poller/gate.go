@@ -85,9 +85,9 @@ func (g *gate) enter(ctx context.Context) (pass, error) {
 // that others wait for it.
 func (p pass) probing() bool { return p.probe != nil }
 
-// leave reports a call's outcome. It returns true if the call started a pause
-// or proved the credentials anew: the others have to be told.
-func (p pass) leave(err error) (turned bool) {
+// leave reports a call's outcome. It returns true if the call started a pause:
+// everybody has to be told.
+func (p pass) leave(err error) (pausing bool) {
 	g := p.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -97,8 +97,7 @@ func (p pass) leave(err error) (turned bool) {
 	switch {
 	case e != nil && (e.Category == cms.Refused || e.Category == cms.Locked):
 		// Calls that were under way together are refused together: one step.
-		turned = !g.now().Before(g.until)
-		if turned {
+		if pausing = !g.now().Before(g.until); pausing {
 			g.pause(e)
 		}
 		verdict = errPaused
@@ -106,7 +105,6 @@ func (p pass) leave(err error) (turned bool) {
 		// An answer to a call from before the pause says nothing about now.
 	case err == nil || e != nil && answered(e):
 		// Any other answer shows that the signature was taken.
-		turned = !g.proven
 		g.proven, g.refused, g.reason = true, 0, nil
 		verdict = nil
 	}
@@ -115,7 +113,7 @@ func (p pass) leave(err error) (turned bool) {
 		close(p.probe.done)
 		g.probe = nil
 	}
-	return turned
+	return pausing
 }
 
 // pause starts a pause; the caller holds mu.

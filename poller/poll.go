@@ -85,7 +85,7 @@ func (p *Poller) read(ctx context.Context, w *watch, last cms.Fingerprint) (cms.
 // settle tells the gate how a call ended, and everybody what follows from it.
 func (p *Poller) settle(ctx context.Context, pass pass, err error) {
 	if pass.leave(err) {
-		p.turned(ctx)
+		p.stopCalls(ctx)
 	}
 	if err == nil {
 		if err := p.opt.Queue.Proven(ctx); err != nil {
@@ -194,7 +194,7 @@ func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.D
 		return // we stopped, the upstream did not fail
 	}
 	if until, _ := p.gate.paused(); !until.IsZero() {
-		return // told for all VDNs at once, by turned
+		return // told for all VDNs at once, by stopCalls
 	}
 	if err.Category != bus { // which is nothing of this VDN's own
 		p.separate(ctx, w)
@@ -210,11 +210,12 @@ func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.D
 	}
 }
 
-// turned tells the other replicas and the subscribers that calls have stopped.
-func (p *Poller) turned(ctx context.Context) {
+// stopCalls pauses the ticks, and tells the other replicas and the subscribers
+// that a call has started a pause.
+func (p *Poller) stopCalls(ctx context.Context) {
 	until, reason := p.gate.paused()
-	if until.IsZero() {
-		return
+	if reason == nil {
+		return // it is over already
 	}
 	p.log.Error("calls stopped: the upstream refuses them", "category", reason.Category, "until", until, "error", reason)
 	if err := p.opt.Queue.Pause(ctx, until); err != nil {
