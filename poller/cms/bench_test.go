@@ -47,7 +47,7 @@ func BenchmarkRead(b *testing.B) {
 			}
 		})
 		b.Run(fmt.Sprintf("M=%d/net-http", m), func(b *testing.B) {
-			h := &http.Client{Transport: &http.Transport{TLSClientConfig: c.transport.TLSClientConfig.Clone()}}
+			h := &http.Client{Transport: &http.Transport{TLSClientConfig: c.transport.tls.Clone()}}
 			defer h.CloseIdleConnections()
 			b.ReportAllocs()
 			for b.Loop() {

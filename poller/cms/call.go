@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +24,8 @@ type reply struct {
 	buf *[]byte // what wire is part of
 }
 
-// buffers are reused for the bodies of replies and for what is unpacked from
-// them. One serves whatever VDN comes next, so it is shared by all clients.
+// buffers are reused for calls, for the bodies of replies and for what is
+// unpacked from these. One serves whatever VDN comes next, so it is shared by all clients.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
 
 // release gives the reply's memory back.
@@ -36,13 +37,6 @@ func (r *reply) release() {
 	*r = reply{}
 }
 
-// Headers that are the same on every call. The transport only reads them.
-var (
-	contentTypes    = []string{contentType}
-	acceptJSON      = []string{"application/json"}
-	acceptEncodings = []string{"gzip"}
-)
-
 // call makes one HTTP call once there is a slot for it. With once, nothing is
 // sent a second time whatever happens.
 func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Error) {
@@ -53,11 +47,13 @@ func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Erro
 	c.metrics.inFlight.Inc()
 	defer c.metrics.inFlight.Dec()
 	start := time.Now()
-	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	r, err := c.roundTrip(callCtx, req, once)
+	deadline := start.Add(c.timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	r, err := c.roundTrip(ctx, deadline, req, once)
 	if err != nil && err.err != nil {
-		err = c.explain(ctx, callCtx, err)
+		err = c.explain(ctx, err)
 	}
 	if err == nil && r.received.Sub(start) > c.timeout {
 		// This process stood still while the answer lay here: nobody knows how
@@ -112,31 +108,12 @@ func waitError(ctx context.Context, err error) *Error {
 		Message: "no slot in time: raise RESTWATCH_CMS_MAX_IN_FLIGHT or RESTWATCH_CMS_RATE, or poll less often"}
 }
 
-// roundTrip sends a call and reads its reply. It goes to the transport
-// directly: an http.Client would follow redirects, and so show the signature
-// to whoever the reply names.
-func (c *Client) roundTrip(ctx context.Context, r request, once bool) (reply, *Error) {
-	body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.body)), nil }
-	b, _ := body()
-	header := http.Header{
-		"Authorization":   {c.signer.sign(time.Now(), r.canonical)},
-		"Content-Type":    contentTypes,
-		"Accept":          acceptJSON,
-		"Accept-Encoding": acceptEncodings,
-		"User-Agent":      c.agent,
-	}
-	if !once {
-		// A query may be sent twice. Without this field, which is not sent
-		// itself, the transport would not do so with a POST when the server
-		// has just closed the idle connection that it picked.
-		header["Idempotency-Key"] = nil
-	}
-	req := (&http.Request{
-		Method: http.MethodPost, URL: c.url, Host: c.url.Host, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: b, GetBody: body, ContentLength: r.length,
-	}).WithContext(ctx)
-	res, err := c.transport.RoundTrip(req)
+// roundTrip sends a call and reads its reply.
+func (c *Client) roundTrip(ctx context.Context, deadline time.Time, r request, once bool) (reply, *Error) {
+	out := buffers.Get().(*[]byte)
+	*out = c.appendCall((*out)[:0], r, time.Now())
+	res, err := c.transport.post(ctx, deadline, *out, once)
+	buffers.Put(out)
 	if err != nil {
 		return reply{}, &Error{Category: Network, err: err}
 	}
@@ -146,6 +123,17 @@ func (c *Client) roundTrip(ctx context.Context, r request, once bool) (reply, *E
 		return reply{}, c.statusError(res, date)
 	}
 	return c.readBody(res)
+}
+
+// appendCall appends a call as it is on the wire, signed at a time.
+func (c *Client) appendCall(b []byte, r request, at time.Time) []byte {
+	b = append(b, c.head...)
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(len(r.body)), 10)
+	b = append(b, "\r\nAuthorization: "...)
+	b = append(b, c.signer.sign(at, r.canonical)...)
+	b = append(b, "\r\n\r\n"...)
+	return append(b, r.body...)
 }
 
 func (c *Client) readBody(res *http.Response) (reply, *Error) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -76,10 +75,10 @@ type Options struct {
 
 // Client calls one CC-CMS with one key pair. Safe for concurrent use.
 type Client struct {
-	transport *http.Transport
+	transport *transport
 	url       *url.URL
 	signer    signer
-	agent     []string // User-Agent
+	head      []byte // of every call, what is the same in all
 	cti       string
 	pageSize  int
 	from, to  int64 // values of beginTime that are a time
@@ -132,7 +131,6 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		url:      &u,
 		signer:   signer{accessKey: o.AccessKey, secret: []byte(o.SecretKey), names: signedHeaders},
-		agent:    []string{o.UserAgent},
 		cti:      o.CTI,
 		pageSize: o.PageSize,
 		timeout:  o.Timeout,
@@ -141,6 +139,9 @@ func New(o Options) (*Client, error) {
 		log:      o.Log,
 		hash:     newHasher(),
 	}
+	c.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nContent-Type: %s\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n",
+		u.RequestURI(), u.Host, o.UserAgent, contentType)
+	o.URL = &u
 	c.transport = newTransport(o)
 	if o.Rate > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate/10)))
@@ -173,6 +174,9 @@ func (o *Options) validate() error {
 	case strings.Contains(u.Host, "%"):
 		wrong("URL: host %q: want an address without a zone, which is not sent and so cannot be signed", u.Host)
 	}
+	if o.URL != nil && !printable(o.URL.RequestURI()) {
+		wrong("URL: path or query %q: want ASCII, anything else escaped", o.URL.RequestURI())
+	}
 	if o.AccessKey == "" || !printable(o.AccessKey) {
 		wrong("AccessKey: want visible ASCII characters")
 	}
@@ -199,6 +203,9 @@ func (o *Options) validate() error {
 	if o.MaxBody < 0 {
 		wrong("MaxBody %d: want more than 0", o.MaxBody)
 	}
+	if !printable(strings.ReplaceAll(o.UserAgent, " ", "")) {
+		wrong("UserAgent %q: want ASCII", o.UserAgent)
+	}
 	if _, _, err := unitRange(o.BeginTime); err != nil {
 		wrong("BeginTime: %w", err)
 	}
@@ -216,41 +223,9 @@ func printable(s string) bool {
 	return true
 }
 
-// newTransport makes the connections. HTTP/1.1 only: the signature covers Host
-// and Content-Length, which HTTP/2 does not send under these names, so a
-// gateway would have to make them up again. No proxy, whatever the environment
-// says: a proxy set for something else must not carry signed requests, and
-// the upstream is in the company's own network.
-func newTransport(o Options) *http.Transport {
-	cfg := o.TLS.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	if cfg.ClientSessionCache == nil {
-		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(o.MaxInFlight)
-	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	dialer := &net.Dialer{Timeout: o.Timeout, KeepAlive: 15 * time.Second}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        cfg,
-		TLSHandshakeTimeout:    o.Timeout,
-		Protocols:              &protocols,
-		MaxIdleConns:           o.MaxInFlight,
-		MaxIdleConnsPerHost:    o.MaxInFlight,
-		MaxConnsPerHost:        o.MaxInFlight,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		// Compressed replies are asked for and unpacked by call, which can
-		// tell an unchanged one without unpacking it.
-		DisableCompression: true,
-	}
-}
-
 // Close closes idle connections. Calls under way are not touched: cancel the
 // context of Read.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.transport.closeIdle() }
 
 // Format prints which upstream c calls, and nothing else, whatever the verb: a
 // client printed by mistake must not show its key.
@@ -301,7 +276,6 @@ const signedHeaders = "content-length;content-type;host"
 // which depends on the time.
 type request struct {
 	body      []byte
-	length    int64
 	canonical []byte
 }
 
@@ -330,5 +304,5 @@ func (c *Client) page(vdn diff.VDN, n int) request {
 		},
 		Body: b,
 	}
-	return request{body: b, length: int64(len(b)), canonical: AppendCanonical(nil, m)}
+	return request{body: b, canonical: AppendCanonical(nil, m)}
 }

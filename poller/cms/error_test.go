@@ -210,15 +210,6 @@ func TestSessionReuse(t *testing.T) {
 	}
 }
 
-// The environment's proxies are not asked.
-func TestNoProxy(t *testing.T) {
-	u := newUpstream(t, 1)
-	c := u.client(t, nil)
-	if c.transport.Proxy != nil {
-		t.Error("a proxy may be used")
-	}
-}
-
 func TestTimeouts(t *testing.T) {
 	hang := make(chan struct{})
 	upstreamThat := func(answer http.HandlerFunc) *upstream {
@@ -241,11 +232,11 @@ func TestTimeouts(t *testing.T) {
 		},
 	}
 	for name, answer := range phase {
-		c := upstreamThat(answer).client(t, func(o *Options) { o.Timeout = 50 * time.Millisecond })
-		want := Timeout
+		want, within := Timeout, 50*time.Millisecond
 		if name == "half an error" {
-			want = Refused // the status had come
+			want, within = Refused, time.Second // in which the status must come
 		}
+		c := upstreamThat(answer).client(t, func(o *Options) { o.Timeout = within })
 		if e := readFailing(t, c); e.Category != want {
 			t.Errorf("%s: got %v", name, e)
 		} else if want == Timeout && (!errors.Is(e, context.DeadlineExceeded) || !strings.Contains(e.Message, "50ms")) {
@@ -443,6 +434,8 @@ func TestNewRefuses(t *testing.T) {
 		{func(o *Options) { o.URL.User = url.UserPassword("u", "hunter2") }, "holds a user"},
 		{func(o *Options) { o.URL.Host = "座席" }, "xn--"},
 		{func(o *Options) { o.URL.Host = "[fe80::1%eth0]:1" }, "zone"},
+		{func(o *Options) { o.URL.RawQuery = "a=b c" }, "query"},
+		{func(o *Options) { o.UserAgent = "a\r\nX: y" }, "UserAgent"},
 		{func(o *Options) { o.AccessKey = "" }, "AccessKey"},
 		{func(o *Options) { o.AccessKey = "a\r\nX: y" }, "AccessKey"},
 		{func(o *Options) { o.SecretKey = "" }, "SecretKey"},

@@ -11,23 +11,25 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
 )
 
 // explain completes the error of a call that brought no reply: its category,
-// and what helps. ctx is the caller's, callCtx the call's own.
-func (c *Client) explain(ctx, callCtx context.Context, e *Error) *Error {
+// and what helps. ctx is the caller's.
+func (c *Client) explain(ctx context.Context, e *Error) *Error {
 	err := e.err
 	var timeout net.Error
-	switch {
+	late := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+	switch end, bounded := ctx.Deadline(); {
 	case errors.Is(ctx.Err(), context.Canceled):
-		e.Category, e.Message = Canceled, "cancelled during the call"
-	case ctx.Err() != nil:
-		e.Category, e.Message = Timeout, "no complete reply before the poll's own time was up"
-	case callCtx.Err() != nil:
-		e.Category, e.Message = Timeout, fmt.Sprintf("no complete reply within %v", c.timeout)
+		e.Category, e.Message, e.err = Canceled, "cancelled during the call", context.Canceled
+	case late && bounded && !time.Now().Before(end):
+		e.Category, e.Message, e.err = Timeout, "no complete reply before the poll's own time was up", context.DeadlineExceeded
+	case late:
+		e.Category, e.Message, e.err = Timeout, fmt.Sprintf("no complete reply within %v", c.timeout), context.DeadlineExceeded
 	case errors.As(err, &timeout) && timeout.Timeout():
 		e.Category, e.Message = Timeout, clean(err.Error(), maxMessage)
 	default:

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,57 +164,113 @@ func verify(t *testing.T, raw []byte, host, path, canonicalQuery string, notBefo
 	}
 }
 
-// An idle connection that the server closes as the next call goes out costs no
-// reading: the call is sent again on a new one. A probe is not sent again once
-// the server may have seen it.
-func TestStaleConnection(t *testing.T) {
+// serverByHand lets requests be answered by hand: answer gets the connection, its
+// number and that of the request on it, both from 0, and says whether to go on.
+func serverByHand(t *testing.T, answer func(w io.Writer, conn, request int) (more bool)) (c *Client, requests func() int) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests := make(chan bool, 10)
-	done := make(chan struct{})
-	// Each connection answers once and hangs up when it has read a second request.
-	go func() {
-		defer close(done)
-		for {
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			in := bufio.NewReader(conn)
-			for answered := false; ; answered = true {
-				req, err := http.ReadRequest(in)
-				if err != nil {
-					break
+			wg.Go(func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				for k := 0; ; k++ {
+					req, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, req.Body)
+					n.Add(1)
+					if !answer(conn, i, k) {
+						return
+					}
 				}
-				_, _ = io.Copy(io.Discard, req.Body)
-				requests <- true
-				if answered {
-					break
-				}
-				body := AppendReply(nil, nil, diff.Counts{})
-				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-			}
-			conn.Close()
+			})
 		}
-	}()
-	c, err := New(Options{URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, AccessKey: "AK", SecretKey: "hunter2"})
+	})
+	c, err = New(Options{URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, AccessKey: "AK", SecretKey: "hunter2"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { c.Close(); l.Close(); wg.Wait() })
+	return c, func() int { return int(n.Load()) }
+}
+
+var emptyReply = func() string {
+	body := AppendReply(nil, nil, diff.Counts{})
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}()
+
+// send ignores that the client may have gone.
+func send(w io.Writer, text string) bool {
+	_, err := io.WriteString(w, text)
+	return err == nil
+}
+
+// An idle connection that the server closes as the next call goes out costs no
+// reading: the call is sent again on a new one. A probe goes out on a new one,
+// and once only.
+func TestStaleConnection(t *testing.T) {
+	c, requests := serverByHand(t, func(w io.Writer, conn, request int) bool {
+		return request != 1 && conn != 3 && send(w, emptyReply)
+	})
 	read(t, c, Fingerprint{}) // the connection is used now
 	read(t, c, Fingerprint{}) // hangs up, is sent again
-	if n := len(requests); n != 3 {
+	if n := requests(); n != 3 {
 		t.Errorf("got %d requests, want 3", n)
+	}
+	if _, err := c.Probe(t.Context(), vdn); err != nil {
+		t.Errorf("probe on the third connection: %v", err)
 	}
 	if _, err := c.Probe(t.Context(), vdn); CategoryOf(err) != Network {
 		t.Errorf("probe: got %v, want the hang-up", err)
 	}
-	if n := len(requests); n != 4 {
-		t.Errorf("got %d requests, want one more", n)
+	if n := requests(); n != 5 {
+		t.Errorf("got %d requests, want two more", n)
 	}
-	c.Close()
-	l.Close()
-	<-done
+}
+
+// What a server sends without being asked is not taken for the next reply.
+func TestUnaskedReply(t *testing.T) {
+	const unasked = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+	t.Run("with the reply before", func(t *testing.T) {
+		c, _ := serverByHand(t, func(w io.Writer, _, _ int) bool { return send(w, emptyReply+unasked) })
+		read(t, c, Fingerprint{})
+		read(t, c, Fingerprint{})
+	})
+	t.Run("while idle", func(t *testing.T) {
+		conns := make(chan io.Writer, 2)
+		c, _ := serverByHand(t, func(w io.Writer, _, _ int) bool { conns <- w; return send(w, emptyReply) })
+		read(t, c, Fingerprint{})
+		if !send(<-conns, unasked) {
+			t.Fatal("the connection is gone")
+		}
+		read(t, c, Fingerprint{})
+		if len(conns) != 1 {
+			t.Error("not called again")
+		}
+	})
+}
+
+// Replies before the reply are passed over, but not without end.
+func TestInformationalReplies(t *testing.T) {
+	const early = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+	c, _ := serverByHand(t, func(w io.Writer, _, request int) bool {
+		if request > 0 {
+			return send(w, strings.Repeat(early, 100))
+		}
+		return send(w, early+emptyReply)
+	})
+	read(t, c, Fingerprint{})
+	if e := readFailing(t, c); e.Category != Network {
+		t.Errorf("got %v", e)
+	}
 }
