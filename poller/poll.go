@@ -17,27 +17,21 @@ import (
 const commitTries = 3
 
 // poll reads one VDN and has what changed committed.
-func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick) {
+func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick, b *burst) {
 	if !w.polling.TryLock() {
 		// This tick was given out again while its first run still lasts.
+		b.hear()
 		p.metrics.poll("overlap", 0)
 		return
 	}
 	defer w.polling.Unlock()
 
 	begun := time.Now()
-	reading, err := p.read(ctx, w, w.known(p.opt.Queue.Now()))
-	var outcome string
-	if err == nil && reading.Same {
-		var same bool
-		if same, err = p.same(ctx, w, t, reading); same {
-			outcome = "same"
-		} else if err == nil && reading.Rows == nil {
-			reading, err = p.read(ctx, w, reading.Fingerprint.WithRows())
-		}
-	}
-	if err == nil && outcome == "" {
-		outcome, err = p.take(ctx, w, t, reading)
+	reading, same, err := p.observe(ctx, w, t)
+	b.hear()
+	outcome := "same"
+	if err == nil && !same {
+		outcome, err = p.take(ctx, w, t, reading, b)
 	}
 	var failure *cms.Error
 	switch {
@@ -55,6 +49,19 @@ func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick) {
 	}
 	p.rejoin(w)
 	p.metrics.poll(outcome, time.Since(begun))
+}
+
+// observe makes a reading. If it is the same as the one before, and means
+// nothing new, it is taken already.
+func (p *Poller) observe(ctx context.Context, w *watch, t tick.Tick) (reading cms.Reading, same bool, err error) {
+	reading, err = p.read(ctx, w, w.known(p.opt.Queue.Now()))
+	if err != nil || !reading.Same {
+		return reading, false, err
+	}
+	if same, err = p.same(ctx, w, t, reading); err == nil && !same && reading.Rows == nil {
+		reading, err = p.read(ctx, w, reading.Fingerprint.WithRows())
+	}
+	return reading, same, err
 }
 
 // read makes one reading, if the credentials are known to be good, and first
@@ -116,8 +123,9 @@ func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 	return true, nil
 }
 
-// take compares a reading with the head and commits what changed.
-func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Reading) (outcome string, err error) {
+// take compares a reading with the head and commits what changed, together
+// with the other polls of its burst.
+func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Reading, b *burst) (outcome string, err error) {
 	at := p.opt.Queue.At(reading.Received)
 	detectedBy := w.detectedBy(reading.Received)
 	var errs []error
@@ -137,6 +145,9 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 			}
 		}
 		r := diff.Compare(&head, &obs, p.opt.Diff)
+		if r.Commit {
+			b.gather(ctx)
+		}
 		if !r.Commit {
 			p.opt.Store.Keep(w.vdn, seq, r.Snapshot)
 		} else if seq, err = p.opt.Store.Commit(ctx, seq, &head, r); err != nil {

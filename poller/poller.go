@@ -222,9 +222,10 @@ func (p *Poller) pollAll(ctx context.Context, g *group, due []*watch, t tick.Tic
 		patience = timer.C
 	}
 	done := make(chan *watch, len(due))
+	b := newBurst(len(due))
 	for _, w := range due {
 		p.running.Go(func() {
-			p.poll(ctx, w, t)
+			p.poll(ctx, w, t, b)
 			done <- w
 		})
 	}
