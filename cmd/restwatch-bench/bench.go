@@ -194,10 +194,14 @@ func (b *bench) settings(u *upstream, d load, more ...string) ([]string, error) 
 	return append(env, more...), nil
 }
 
-// authority writes down whom the programs are to trust.
+// authority writes down whom the programs are to trust: all at once, as one
+// may be reading it.
 func (b *bench) authority(u *upstream) (string, error) {
 	path := filepath.Join(b.dir, "ca.pem")
-	return path, os.WriteFile(path, u.CACert(), 0o644)
+	if err := os.WriteFile(path+".new", u.CACert(), 0o644); err != nil {
+		return "", err
+	}
+	return path, os.Rename(path+".new", path)
 }
 
 // freeAddress finds one that nobody listens at.

@@ -28,6 +28,8 @@ all() {
   bench large
   bench large -vdns 50 -restart=false
   bench large -vdns 1000 -agents 200 -restart=false
+  printf '\n## Replicas\n\n'
+  bench scale
   printf '\n## Steps\n\n```\n'
   go test -run '^$' -bench . ./diff ./poller ./poller/cms ./poller/tick ./publisher | grep -E '^(Benchmark|pkg|FAIL)'
   printf '```\n'

@@ -20,6 +20,7 @@ import (
 const synopsis = `usage:
   restwatch-bench compare [flags]   CPU, memory and latency of restwatch against the floor
   restwatch-bench large [flags]     many VDNs with the embedded server: slots, CPU, memory, start
+  restwatch-bench scale [flags]     several replicas of restwatch: what they cost together
   restwatch-bench floor [flags]     the floor itself, as compare starts it
 
 Each has -h. bench.sh builds what they need and runs them all.
@@ -47,6 +48,8 @@ func run(ctx context.Context, args []string) error {
 		return runCompare(ctx, args)
 	case "large":
 		return runLarge(ctx, args)
+	case "scale":
+		return runScale(ctx, args)
 	case "floor":
 		return runFloor(ctx, args)
 	default:
