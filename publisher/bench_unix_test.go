@@ -46,24 +46,20 @@ func benchmarkCommits(b *testing.B, vdns, agents int, compression jetstream.Stor
 		b.Fatal(err)
 	}
 	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := StreamConfig(Options{})
+	cfg.Compression = compression
+	if _, err := js.CreateStream(b.Context(), cfg); err != nil {
+		b.Fatal(err)
+	}
 	bus, err := Open(b.Context(), nc, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer bus.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		b.Fatal(err)
-	}
-	stream, err := js.Stream(b.Context(), "REST")
-	if err != nil {
-		b.Fatal(err)
-	}
-	cfg := stream.CachedInfo().Config
-	cfg.Compression = compression
-	if _, err := js.UpdateStream(b.Context(), cfg); err != nil {
-		b.Fatal(err)
-	}
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	b.ResetTimer()
