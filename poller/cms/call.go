@@ -19,6 +19,7 @@ type reply struct {
 	wire     []byte
 	gzipped  bool      // until unpacked
 	hash     uint64    // of the body as it came
+	sent     time.Time // no byte of the request was sent before
 	received time.Time // when the last byte had arrived
 
 	buf *[]byte // what wire is part of
@@ -52,6 +53,7 @@ func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Erro
 		deadline = d
 	}
 	r, err := c.roundTrip(ctx, deadline, req, once)
+	r.sent = start
 	if err != nil && err.err != nil {
 		err = c.explain(ctx, err)
 	}
@@ -204,7 +206,7 @@ func (c *Client) unpack(r *reply) *Error {
 	buf := buffers.Get().(*[]byte)
 	plain, err := readAll((*buf)[:0], z, -1, c.maxBody)
 	packed := *r
-	*r = reply{wire: plain, hash: packed.hash, received: packed.received, buf: buf}
+	*r = reply{wire: plain, hash: packed.hash, sent: packed.sent, received: packed.received, buf: buf}
 	packed.release()
 	switch err {
 	case nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -79,7 +80,7 @@ func (r *reading) rounds(ctx context.Context, n int) (Reading, *Error) {
 			return r.single(page), nil
 		}
 		newest := r.newest()
-		got := Reading{Rows: r.rows, Counts: r.counts[newest], Received: r.pages[newest].received}
+		got := Reading{Rows: r.rows, Counts: r.counts[newest], Received: r.pages[newest].received, Sent: r.sent()}
 		adds := r.addsUp()
 		f.content = r.c.hash.content(got.Rows, got.Counts)
 		agreed := known && adds == sound && f.content == before
@@ -107,14 +108,14 @@ func (r *reading) same(f Fingerprint) Reading {
 	for range r.pages[len(r.ends):] {
 		r.c.settle(nil)
 	}
-	return Reading{Same: true, Fingerprint: f, Received: r.pages[r.newest()].received}
+	return Reading{Same: true, Fingerprint: f, Received: r.pages[r.newest()].received, Sent: r.sent()}
 }
 
 // single is the reading of one page that is a whole list.
 func (r *reading) single(page int) Reading {
 	f := bodies(r.pages[page : page+1])
 	return Reading{Same: f == r.last, Rows: r.pageRows(page), Counts: r.counts[page],
-		Received: r.pages[page].received, Fingerprint: f}
+		Received: r.pages[page].received, Sent: r.pages[page].sent, Fingerprint: f}
 }
 
 func (r *reading) pageRows(page int) []diff.Row {
@@ -133,6 +134,18 @@ func (r *reading) newest() (page int) {
 		}
 	}
 	return page
+}
+
+// sent is when the first page of the round was asked for. Of two rounds that
+// agree the second counts: what both show still was so when it began.
+func (r *reading) sent() time.Time {
+	first := r.pages[0].sent
+	for i := range r.pages {
+		if r.pages[i].sent.Before(first) {
+			first = r.pages[i].sent
+		}
+	}
+	return first
 }
 
 // fetch asks for the pages up to n that are not there, side by side. One that

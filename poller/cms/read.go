@@ -30,10 +30,22 @@ type Reading struct {
 	// Received is the local time, with its monotonic reading, at which the last
 	// byte had arrived.
 	Received time.Time
+	// Sent is the same of the moment before the request was sent, of several
+	// pages the first of the round that counts: nothing that the reading shows is
+	// older. Zero, of a reading that was not made by Read: as Received.
+	Sent time.Time
 	// Calls is how many HTTP calls the reading took, also of a failed one.
 	Calls int
 	// UnknownTimes is how many rows have no usable beginTime (Begin 0).
 	UnknownTimes int
+}
+
+// Took is how long the reading was on its way: how old what it shows may be.
+func (r *Reading) Took() time.Duration {
+	if r.Sent.IsZero() {
+		return 0
+	}
+	return r.Received.Sub(r.Sent)
 }
 
 // Read makes one consistent observation of a VDN. last is the Fingerprint of

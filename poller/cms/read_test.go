@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"restwatch/diff"
 )
@@ -100,6 +101,30 @@ func TestReadPages(t *testing.T) {
 	if r := read(t, c, changed.Fingerprint); len(r.Rows) != 60 || r.Calls != 1 || r.Torn {
 		t.Errorf("shrunk to a page: got %d rows in %d calls, torn %v", len(r.Rows), r.Calls, r.Torn)
 	}
+}
+
+// A reading is as old as the request of its first page, of the round that
+// counts.
+func TestReadSent(t *testing.T) {
+	u := newUpstream(t, 250)
+	u.paging = true
+	var served []time.Time
+	u.before = func(*upstream, int, query) { served = append(served, time.Now()) }
+	c := u.client(t, nil)
+	within := func(r Reading, after, before int) {
+		t.Helper()
+		if len(served) != r.Calls || after >= 0 && !r.Sent.After(served[after]) || !r.Sent.Before(served[before]) || !r.Received.After(served[r.Calls-1]) {
+			t.Errorf("sent %v, received %v, served %v; want it sent after call %d and before call %d", r.Sent, r.Received, served, after+1, before+1)
+		}
+		served = nil
+	}
+	first := read(t, c, Fingerprint{})
+	within(first, 2, 3) // of two rounds of three pages
+	within(read(t, c, first.Fingerprint), -1, 0)
+	u.set(func() { u.rows[0].Reason = 1 })
+	within(read(t, c, first.Fingerprint), 2, 3)
+	u.set(func() { u.resize(60) })
+	within(read(t, c, first.Fingerprint), -1, 0)
 }
 
 // Page sizes from one up, lists around multiples of them.

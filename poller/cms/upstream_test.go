@@ -140,12 +140,16 @@ func (u *upstream) client(t testing.TB, change func(*Options)) *Client {
 
 func read(t testing.TB, c *Client, last Fingerprint) Reading {
 	t.Helper()
+	begun := time.Now()
 	r, err := c.Read(t.Context(), vdn, last)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if since := time.Since(r.Received); since < 0 || since > time.Minute {
 		t.Errorf("received %v ago", since)
+	}
+	if r.Sent.Before(begun) || r.Took() <= 0 {
+		t.Errorf("sent %v after the reading began, took %v", r.Sent.Sub(begun), r.Took())
 	}
 	return r
 }
