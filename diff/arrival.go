@@ -41,7 +41,7 @@ func (c *comparison) isNew(t *token, b Time) bool {
 	}
 	last := t.seen
 	if t.a == nil {
-		last = c.prev.ObservedAt
+		last = c.prev.ShownAt()
 	}
 	return b.bucketEnd()+c.slack() >= last+c.prev.Memory.Clock.behind(c.at)
 }

@@ -100,10 +100,10 @@ func (s *Snapshot) closed(a *Agent, opt Options) bool {
 	return known && seen-slack+Time(ms) >= a.BeginAt+1000
 }
 
-// sighting is when a was last listed.
+// sighting is when a was last listed, at the earliest.
 func (s *Snapshot) sighting(a *Agent) Time {
 	if a.Memory.LastSeen != 0 {
 		return a.Memory.LastSeen
 	}
-	return s.ObservedAt
+	return s.ShownAt()
 }

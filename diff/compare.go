@@ -12,8 +12,15 @@ type Options struct {
 	// may fit, unseen (A6). Default 10 s. Too long: an agent who rested in
 	// between is reported as a certain cancellation.
 	GapLimit time.Duration
-	// Slack is by how much the age of a reply may vary (A7). Default 300 ms.
+	// Slack is how old what a reply shows may be without being reckoned with
+	// (A7). Default 300 ms.
 	Slack time.Duration
+}
+
+// Age is the Observation.Age of a reply that took this long, from the request's
+// first byte to its own last one.
+func (o Options) Age(took time.Duration) Time {
+	return TimeOfDuration(max(0, took-o.orDefaults().Slack))
 }
 
 // The defaults of Options.
@@ -55,7 +62,8 @@ const Never Time = 1<<63 - 1
 
 // Compare finds out what happened between prev and obs. A nil or zero prev
 // gives the VDN's baseline, which has no events. An observation that is not
-// newer than prev changes nothing: Result.Snapshot is prev.
+// newer than prev, or may show an older instant, changes nothing:
+// Result.Snapshot is prev.
 //
 // Compare sorts obs.Rows and makes begin times that no calendar has unknown;
 // the snapshot returned shares memory with prev.
@@ -67,10 +75,11 @@ func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
 		return Result{Snapshot: *prev}
 	}
 	c := comparison{prev: prev, obs: obs, opt: opt.orDefaults(), at: max(obs.At, prev.ObservedAt+1)}
+	c.shown = c.at - max(0, obs.Age)
 	c.baseline = prev.Revision == 0
 	c.read()
 	if quiet, same := c.unchanged(); same {
-		return Result{Snapshot: prev.Touched(obs.At, obs.Order), QuietUntil: quiet}
+		return Result{Snapshot: prev.Touched(obs.At, obs.Age, obs.Order), QuietUntil: quiet}
 	}
 	c.match()
 	c.weigh()
@@ -79,7 +88,9 @@ func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
 }
 
 func newer(prev *Snapshot, obs *Observation) bool {
-	if obs.At <= 0 {
+	if obs.At <= 0 || obs.At-obs.Age < prev.ObservedAt && prev.ShownAt() < obs.At {
+		// Two replicas were reading at once: whoever asked last, the upstream may
+		// have looked for this one first.
 		return false
 	}
 	if prev.Order != (Order{}) || obs.Order != (Order{}) {
@@ -93,7 +104,8 @@ type comparison struct {
 	prev     *Snapshot
 	obs      *Observation
 	opt      Options
-	at       Time // of the observation, later than prev's
+	at       Time // of the observation, later than prev's: nothing it shows is later
+	shown    Time // and nothing is earlier, give or take the slack
 	baseline bool
 	rows     []Row // sorted, one per agent
 	torn     bool  // the list need not be complete, the counts mean nothing

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -147,6 +148,73 @@ func TestOverdue(t *testing.T) {
 	e = s.last.Events[0]
 	if *e.ElapsedSeconds != 50 || *e.ElapsedSecondsMin != 45 || *e.OverdueSeconds != 10 {
 		t.Errorf("elapsed %d, at least %d, overdue %d", *e.ElapsedSeconds, *e.ElapsedSecondsMin, *e.OverdueSeconds)
+	}
+}
+
+// slow reads the list at some seconds after base, by a reply that was asked for
+// some seconds earlier.
+func (s *story) slow(seconds, took float64, n Counts, rows ...Row) *story {
+	s.t.Helper()
+	age := Options{}.Age(time.Duration(took * float64(time.Second)))
+	return s.read(&Observation{VDN: VDN{1, 170}, At: base + Time(seconds*1000), Age: age, Counts: n, Rows: rows, DetectedBy: Poll})
+}
+
+// TestSlowReply: what happened while a reply was on its way is not in it, and
+// is told by the next one with a window that holds it.
+func TestSlowReply(t *testing.T) {
+	x := row(101, -50_001, 600)
+	s := (&story{t: t}).
+		poll(0, Counts{Resting: 1}, x).
+		slow(5, 4, Counts{Resting: 1}, x).tells()
+	if s.prev.ObservedAt != base+5000 || s.prev.ShownAt() != base+1300 || s.prev.Memory.SureAt != base+1300 {
+		t.Errorf("of a reply of 4 s: got %+v", s.prev)
+	}
+	s.poll(6, Counts{}).tells("101 ended certain")
+	e := s.last.Events[0]
+	if e.OccurredAfter != base+1300 || e.OccurredBefore != base+6000 || e.PreviousObservedAt != base+5000 || *e.ElapsedSecondsMin != 51 {
+		t.Errorf("got %+v", e)
+	}
+	s.poll(7, Counts{}).poll(8, Counts{})
+	if s.prev.Memory.Age != 0 || s.prev.ShownAt() != base+8000 {
+		t.Errorf("after quick ones: got %+v", s.prev)
+	}
+}
+
+// TestSlowReplyMayHideAnEnd: who was still in time when the list was asked for
+// may have ended in time.
+func TestSlowReplyMayHideAnEnd(t *testing.T) {
+	one := Counts{Resting: 1}
+	s := (&story{t: t}).
+		poll(-5, Counts{}).
+		poll(5, one, row(101, 1, 20)).
+		slow(22, 3, one, row(101, 1, 20)).tells("101 overdue inferred none")
+	if e := s.last.Events[0]; *e.ElapsedSeconds != 20 || *e.OverdueSeconds != 0 {
+		t.Errorf("he rests for %d s, %d too long: not known", *e.ElapsedSeconds, *e.OverdueSeconds)
+	}
+	s.poll(23, one, row(101, 1, 20)).tells()
+	(&story{t: t}).
+		poll(-5, Counts{}).
+		poll(5, one, row(101, 1, 20)).
+		slow(24, 3, one, row(101, 1, 20)).tells("101 overdue certain")
+}
+
+// TestReadingsCross: of two readings under way at once, the one that ends last
+// may show the earlier instant.
+func TestReadingsCross(t *testing.T) {
+	x := row(101, -50_001, 600)
+	s := (&story{t: t}).poll(0, Counts{}).poll(5, Counts{Resting: 1}, x)
+	before := s.prev
+	before.Order = Order{Epoch: 1, Seq: 7}
+	late := &Observation{VDN: VDN{1, 170}, At: base + 7000, Age: 2001, Order: Order{1, 8}, DetectedBy: Poll}
+	if r := Compare(&before, late, Options{}); r.Commit || r.Snapshot.ObservedAt != before.ObservedAt {
+		t.Errorf("got %s", brief(r.Events))
+	}
+	if got := before.Touched(late.At, late.Age, late.Order); got.ObservedAt != before.ObservedAt {
+		t.Errorf("touched at %v", got.ObservedAt)
+	}
+	late.Age = 2000
+	if r := Compare(&before, late, Options{}); len(r.Events) != 1 || r.Snapshot.ObservedAt != late.At {
+		t.Errorf("one after the other: got %s", brief(r.Events))
 	}
 }
 
@@ -317,8 +385,9 @@ func TestDecodeSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DecodeSnapshot(data); err != nil {
-		t.Error(err)
+	// As are all that were stored before replies had an age.
+	if old, err := DecodeSnapshot(data); err != nil || old.ShownAt() != base || strings.Contains(string(data), `"age"`) {
+		t.Errorf("got %+v, %v from %s", old, err, data)
 	}
 	newer := strings.Replace(string(data), `"format":1`, `"format":2`, 1)
 	if _, err := DecodeSnapshot([]byte(newer)); !errors.Is(err, ErrFormat) {

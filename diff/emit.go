@@ -34,7 +34,7 @@ func (c *comparison) arrival(t *token, n *Agent, from State) Event {
 		// The begin time is that of the request.
 		e.OccurredAt = 0
 		w.before = c.at
-	case t.is == Resting && (e.DetectedBy == Resync || t.seen < c.prev.ObservedAt) && !c.firstBegin(t, from):
+	case t.is == Resting && (e.DetectedBy == Resync || t.seen < c.prev.ShownAt()) && !c.firstBegin(t, from):
 		// So much time that the rest may have been prolonged since.
 		e.OccurredAt = 0
 		w.after = min(w.after, t.seen)
@@ -52,7 +52,7 @@ func (c *comparison) firstBegin(t *token, from State) bool {
 // correction is the event that the stage of a is, or was, x and not s.
 func (c *comparison) correction(t *token, a *Agent, s, x State) Event {
 	e := c.event(KindCorrected, a, s, x)
-	e.window(window{min(t.seen, c.prev.ObservedAt), c.at})
+	e.window(window{min(t.seen, c.prev.ShownAt()), c.at})
 	if a.BeginAt != 0 {
 		e.OccurredAfter = min(e.OccurredAfter, a.BeginAt-1)
 	}

@@ -11,7 +11,7 @@ func (c *comparison) finish() Result {
 		ObservedAt: c.at, PreviousObservedAt: p.ObservedAt,
 		Quality: Consistent, Counts: c.obs.Counts, Agents: o.agents, Order: c.obs.Order,
 		Memory: Memory{
-			Format: Format, Since: p.Memory.Since, SureAt: p.Memory.SureAt,
+			Format: Format, Since: p.Memory.Since, Age: c.at - c.shown, SureAt: p.Memory.SureAt,
 			Anchor: c.anchor(), Gone: o.gone, Tombstones: o.graves,
 			Strikes: c.strikes, Approvals: p.Memory.Approvals, Clock: o.clock,
 		},
@@ -22,7 +22,7 @@ func (c *comparison) finish() Result {
 	if c.torn {
 		s.Quality = Inconsistent
 	} else if c.strikes == 0 {
-		s.Memory.SureAt = c.at
+		s.Memory.SureAt = c.shown
 	}
 	if c.solved {
 		s.Memory.Approvals++

@@ -18,7 +18,10 @@ type Memory struct {
 	Format int `json:"format"`
 	// Since is the VDN's first poll.
 	Since Time `json:"since"`
-	// SureAt is the last poll with a complete list that nothing contradicted.
+	// Age is the Observation.Age of the poll at ObservedAt.
+	Age Time `json:"age,omitzero"`
+	// SureAt is what the last poll with a complete list that nothing
+	// contradicted showed: its ShownAt.
 	SureAt Time `json:"sureAt"`
 	// Anchor is the totals of the last consistent reading; nil if there is
 	// none to reason from.
@@ -46,7 +49,8 @@ type AgentMemory struct {
 	// FirstSeen is when the token was first listed, while its bucket may be
 	// open; 0 for begin times with milliseconds.
 	FirstSeen Time `json:"f,omitzero"`
-	// LastSeen is when the agent was last listed, if not at ObservedAt.
+	// LastSeen is when the agent was last listed, if not by the last poll: the
+	// ShownAt of the one that did.
 	LastSeen Time `json:"l,omitzero"`
 	// RestingSince is the begin of the whole rest, if not BeginAt.
 	RestingSince Time `json:"s,omitzero"`

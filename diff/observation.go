@@ -6,6 +6,10 @@ type Observation struct {
 	VDN VDN
 	// At is when the last byte of the reply had arrived, by the bus's clock.
 	At Time
+	// Age is by how much older than At, beyond Options.Slack, what the reply
+	// shows may be, as [Options.Age] finds it: the upstream may have looked right
+	// after it was asked. 0: it shows At itself, give or take Options.Slack.
+	Age Time
 	// Order ranks observations of a VDN whichever replica made them. The zero
 	// Order, of an offline input, leaves the ranking to At.
 	Order Order

@@ -20,9 +20,13 @@ func (c *comparison) reportOverdue(t *token, n *Agent) {
 	} else {
 		e.window(overdueWindow(n.deadline(), n.BeginAt, t.seen, c.at))
 	}
-	elapsed, over := wholeSeconds(n.restingSince(), c.at), n.secondsOver(c.at)
+	// He was seen resting at c.shown or later; if that is not late enough, he
+	// may have ended in time while the reply was on its way.
+	late := c.shown > n.deadline()
+	rested := max(c.shown, n.deadline()+1)
+	elapsed, over := wholeSeconds(n.restingSince(), rested), n.secondsOver(rested)
 	e.ElapsedSeconds, e.OverdueSeconds = &elapsed, &over
-	c.emit(n, e, t.now.single() && !c.doubt, altNone)
+	c.emit(n, e, late && t.now.single() && !c.doubt, altNone)
 }
 
 // restingSince is when the rest of a, who is resting, began.

@@ -54,14 +54,15 @@ func (s *Snapshot) quietUntil() Time {
 // Touched is s after another poll with the identical reply, observed before
 // Result.QuietUntil: exactly what Compare would return, at no cost. A poll that
 // is not newer changes nothing.
-func (s *Snapshot) Touched(at Time, order Order) Snapshot {
+func (s *Snapshot) Touched(at, age Time, order Order) Snapshot {
 	t := *s
-	if !newer(s, &Observation{At: at, Order: order}) {
+	if !newer(s, &Observation{At: at, Age: age, Order: order}) {
 		return t
 	}
 	t.PreviousObservedAt = s.ObservedAt
 	t.ObservedAt = max(at, s.ObservedAt+1)
-	t.Memory.SureAt = t.ObservedAt
+	t.Memory.Age = max(0, age)
+	t.Memory.SureAt = t.ShownAt()
 	t.Order = order
 	return t
 }

@@ -67,6 +67,11 @@ func (a *Agent) reason() int {
 	return a.WaitReason.Code
 }
 
+// ShownAt is the earliest instant that the last good poll may have shown, give
+// or take Options.Slack: what happened after it need not be in s. It is
+// ObservedAt unless the reply was slow.
+func (s *Snapshot) ShownAt() Time { return s.ObservedAt - s.Memory.Age }
+
 // ApprovalKeepsBegin says that approvals of this VDN were found not to move
 // the begin time. Worth a metric: approvals then show in the totals alone.
 func (s *Snapshot) ApprovalKeepsBegin() bool { return s.Memory.Approvals >= enoughApprovals }

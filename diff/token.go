@@ -23,7 +23,7 @@ type token struct {
 	a    *Agent // in the previous snapshot; nil if not there
 	row  *Row   // in this reading; nil if not there
 	at   int    // where a is in the previous snapshot, or would be
-	seen Time   // when a was last listed; if there is none, when nobody was there for certain
+	seen Time   // when a was last listed, at the earliest; if there is none, when nobody was there for certain
 
 	past set // states in which he may have been when last listed
 	now  set // states in which he may be
@@ -148,7 +148,7 @@ func (c *comparison) arrived(r *Row, grave *Tombstone) {
 		}
 		return
 	}
-	t := token{link: fresh, row: r, grave: grave, seen: c.prev.ObservedAt, now: byReason(r.Reason)}
+	t := token{link: fresh, row: r, grave: grave, seen: c.prev.ShownAt(), now: byReason(r.Reason)}
 	if c.prev.Quality != Consistent {
 		// That he was not listed does not mean that he was not there.
 		t.seen = c.prev.Memory.SureAt

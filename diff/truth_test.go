@@ -156,6 +156,10 @@ func (w *truth) read(t Time) (rows []Row, n Counts) {
 	return rows, n
 }
 
+// slowest is the longest that a reply takes, in milliseconds. No rest begins and is
+// prolonged in that and three intervals.
+const slowest = 10_000
+
 // poll is one reading: what was observed, and the instant it shows.
 type poll struct {
 	obs     *Observation
@@ -167,11 +171,17 @@ type poll struct {
 func (w *truth) polls(from, to Time, clean bool) []poll {
 	var list []poll
 	interval := []Time{500, 1000, 3000, 5000, 9000}[w.rng.IntN(5)]
-	last := Time(0)
-	for n, t := 1, from; t < to; n++ {
-		p := poll{instant: max(t-Time(w.rng.IntN(290)), last+1)}
+	last, received := Time(0), from-interval
+	for t := from; t < to; {
+		took := min(Time(w.rng.IntN(290)), t-received)
+		if w.rng.IntN(5) == 0 {
+			// A slow reply, or one that a stopped process read late. The
+			// upstream looked when it was asked, when it answered, or between.
+			took = Time(w.rng.Int64N(int64(min(t-received, slowest)) + 1))
+		}
+		p := poll{instant: max(t-[]Time{0, took, Time(w.rng.Int64N(int64(took) + 1))}[w.rng.IntN(3)], last+1)}
 		rows, counts := w.read(p.instant)
-		p.obs = &Observation{VDN: VDN{1, 170}, At: t + w.skew, Counts: counts, Rows: rows, DetectedBy: Poll}
+		p.obs = &Observation{VDN: VDN{1, 170}, At: t + w.skew, Age: Options{}.Age(time.Duration(took) * time.Millisecond), Counts: counts, Rows: rows, DetectedBy: Poll}
 		if len(list) > 0 && p.obs.At-list[len(list)-1].obs.At > 3*interval {
 			p.obs.DetectedBy = Resync
 		}
@@ -180,7 +190,7 @@ func (w *truth) polls(from, to Time, clean bool) []poll {
 			w.tear(&p)
 		}
 		list = append(list, p)
-		last = p.instant
+		last, received = p.instant, t
 		t += interval
 		if w.rng.IntN(8) == 0 {
 			t += interval * Time(w.rng.IntN(12))
@@ -321,7 +331,7 @@ func (j *soundness) wrong(prev *Snapshot, e *Event, p poll) string {
 			return fmt.Sprintf("the stage is %+v", is)
 		}
 	case KindOverdue:
-		if is.state != Resting || int64(e.ObservedAt-is.begin) <= int64(is.length)*1000 {
+		if is.state != Resting || int64(p.instant+w.skew+allowance-is.begin) <= int64(is.length)*1000 {
 			return fmt.Sprintf("the stage is %+v", is)
 		}
 	case KindCorrected:
@@ -414,7 +424,7 @@ func (q *quietChecker) check(t *testing.T, prev *Snapshot, o *Observation) {
 		return
 	}
 	r := Compare(prev, o, Options{})
-	if got, want := encode(t, prev.Touched(o.At, o.Order)), encode(t, r.Snapshot); r.Commit || !bytes.Equal(got, want) {
+	if got, want := encode(t, prev.Touched(o.At, o.Age, o.Order)), encode(t, r.Snapshot); r.Commit || !bytes.Equal(got, want) {
 		t.Fatalf("quiet until %v, but at %v: %s\n%s\nwant\n%s", q.until, o.At, brief(r.Events), got, want)
 	}
 	if r.QuietUntil != q.until {

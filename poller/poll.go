@@ -110,14 +110,14 @@ func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 		return false, fmt.Errorf("read head: %w", err)
 	}
 	head = w.uptodate(head, seq)
-	at := max(p.opt.Queue.At(reading.Received), head.ObservedAt+1)
-	if w.replyHead != seq || at >= w.quietUntil || w.detectedBy(reading.Received) != diff.Poll {
+	at := p.opt.Queue.At(reading.Received)
+	if now := max(at, head.ObservedAt+1); w.replyHead != seq || now >= w.quietUntil || w.detectedBy(reading.Received) != diff.Poll {
 		return false, nil
 	}
-	if err := p.welcome(ctx, w, at, diff.Poll, &head); err != nil {
+	if err := p.welcome(ctx, w, at, p.age(reading), diff.Poll, &head); err != nil {
 		return false, err
 	}
-	head = head.Touched(at, t.Order)
+	head = head.Touched(at, p.age(reading), t.Order)
 	p.opt.Store.Keep(w.vdn, seq, head)
 	w.good(reading.Received, &head, seq)
 	return true, nil
@@ -136,11 +136,11 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 		}
 		head = w.uptodate(head, seq)
 		obs := diff.Observation{
-			VDN: w.vdn, At: max(at, head.ObservedAt+1), Order: t.Order, DetectedBy: detectedBy,
+			VDN: w.vdn, At: at, Age: p.age(reading), Order: t.Order, DetectedBy: detectedBy,
 			Counts: reading.Counts, Rows: reading.Rows, Torn: reading.Torn,
 		}
 		if try == 0 {
-			if err := p.welcome(ctx, w, obs.At, detectedBy, &head); err != nil {
+			if err := p.welcome(ctx, w, at, obs.Age, detectedBy, &head); err != nil {
 				return "", err
 			}
 		}
@@ -171,6 +171,9 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 	return "", errors.Join(errs...)
 }
 
+// age is how old what a reading shows may be.
+func (p *Poller) age(r cms.Reading) diff.Time { return p.opt.Diff.Age(r.Took()) }
+
 // known is the last reply, for Read to compare with. Rows are wanted all the
 // same if the same reply might mean something new by now.
 func (w *watch) known(now diff.Time) cms.Fingerprint {
@@ -182,10 +185,10 @@ func (w *watch) known(now diff.Time) cms.Fingerprint {
 
 // welcome publishes the feed's recovery before the events that a good poll may
 // have found.
-func (p *Poller) welcome(ctx context.Context, w *watch, at diff.Time, detectedBy string, head *diff.Snapshot) error {
+func (p *Poller) welcome(ctx context.Context, w *watch, at, age diff.Time, detectedBy string, head *diff.Snapshot) error {
 	w.telling.Lock()
 	defer w.telling.Unlock()
-	f, due := w.recovery(at, detectedBy, head)
+	f, due := w.recovery(at, age, detectedBy, head)
 	if !due {
 		return nil
 	}

@@ -153,7 +153,7 @@ func (w *watch) note(now time.Time) peers.Poll {
 	defer w.mu.Unlock()
 	n := peers.Poll{
 		CC: w.vdn.CC, VDN: w.vdn.ID,
-		At: w.last, Age: now.Sub(w.lastAt), Order: w.seen.order, Head: w.seen.head,
+		At: w.last, Slow: w.seen.age, Age: now.Sub(w.lastAt), Order: w.seen.order, Head: w.seen.head,
 		Failed: w.failures, Retry: max(0, w.retryAt.Sub(now)), Error: w.feed.Error,
 	}
 	if !w.fed.IsZero() {
@@ -190,8 +190,8 @@ func (w *watch) heard(n peers.Poll, now time.Time) bool {
 		w.turn(status, n.At)
 		return true
 	}
-	w.seen = observation{n.At, n.Order, n.Head}
-	w.feed.LastGoodPollAt = max(w.feed.LastGoodPollAt, n.At)
+	w.seen = observation{n.At, n.Slow, n.Order, n.Head}
+	w.feed.LastGoodPollAt = max(w.feed.LastGoodPollAt, n.At-n.Slow)
 	w.polled, w.goodAt = true, w.lastAt
 	w.turn(diff.OK, n.At)
 	return true
@@ -204,7 +204,7 @@ func (w *watch) uptodate(head diff.Snapshot, seq uint64) diff.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.seen.head == seq && seq != 0 && w.seen.at > head.ObservedAt {
-		return head.Touched(w.seen.at, w.seen.order)
+		return head.Touched(w.seen.at, w.seen.age, w.seen.order)
 	}
 	return head
 }

@@ -56,6 +56,7 @@ type watch struct {
 // observation is a good poll that left the head as it was, or made it.
 type observation struct {
 	at    diff.Time
+	age   diff.Time // as diff.Observation has it
 	order diff.Order
 	head  uint64 // stream sequence
 }
@@ -71,10 +72,10 @@ func (w *watch) recall(now time.Time, head *diff.Snapshot, seq uint64, last *dif
 	defer w.mu.Unlock()
 	w.goodAt = now
 	f := &w.feed
-	f.LastGoodPollAt, f.LastSequence, f.Revision = head.ObservedAt, head.LastSequence, head.Revision
+	f.LastGoodPollAt, f.LastSequence, f.Revision = head.ShownAt(), head.LastSequence, head.Revision
 	if last != nil && last.Revision == head.Revision && last.LastGoodPollAt > head.ObservedAt {
 		f.LastGoodPollAt = last.LastGoodPollAt
-		w.seen = observation{last.LastGoodPollAt, head.Order, seq}
+		w.seen = observation{last.LastGoodPollAt, 0, head.Order, seq}
 	}
 }
 
@@ -114,7 +115,8 @@ func (w *watch) silent(now time.Time) bool {
 // recovery returns the feed message that must precede the events of a good
 // poll, and whether one is due: if the feed was not ok, or after a time that
 // nobody saw.
-func (w *watch) recovery(at diff.Time, detectedBy string, head *diff.Snapshot) (f diff.Feed, due bool) {
+func (w *watch) recovery(at, age diff.Time, detectedBy string, head *diff.Snapshot) (f diff.Feed, due bool) {
+	at = max(at, head.ObservedAt+1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f = w.feed
@@ -125,7 +127,7 @@ func (w *watch) recovery(at diff.Time, detectedBy string, head *diff.Snapshot) (
 	if last := max(f.LastGoodPollAt, head.ObservedAt); detectedBy == diff.Resync && last != 0 {
 		f.Gap, due = &diff.Gap{From: last, To: at}, true
 	}
-	f.LastGoodPollAt = at
+	f.LastGoodPollAt = at - age
 	f.LastSequence, f.Revision = head.LastSequence, head.Revision
 	return f, due
 }
@@ -141,8 +143,8 @@ func (w *watch) recovered(f diff.Feed, now time.Time) {
 func (w *watch) good(now time.Time, s *diff.Snapshot, head uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen = observation{s.ObservedAt, s.Order, head}
-	w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = s.ObservedAt, s.LastSequence, s.Revision
+	w.seen = observation{s.ObservedAt, s.Memory.Age, s.Order, head}
+	w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = s.ShownAt(), s.LastSequence, s.Revision
 	w.polled, w.last, w.lastAt, w.mine, w.goodAt = true, s.ObservedAt, now, true, now
 	w.failures, w.retryAt = 0, time.Time{}
 }

@@ -31,7 +31,7 @@ func (t timeline) now(s int) time.Time { return t.local.Add(time.Duration(s) * t
 
 // poll is a good poll whose messages are all stored.
 func (t timeline) poll(s int) (f diff.Feed, told bool) {
-	f, told = t.recovery(t.at(s), t.detectedBy(t.now(s)), &diff.Snapshot{})
+	f, told = t.recovery(t.at(s), 0, t.detectedBy(t.now(s)), &diff.Snapshot{})
 	if told {
 		t.recovered(f, t.now(s))
 	}
@@ -90,7 +90,7 @@ func TestRecoveryHoldsOnlyOnceStored(t *testing.T) {
 	for _, s := range []int{5, 10, 15} {
 		w.failed(w.at(s), w.now(s), unavailable)
 	}
-	f, _ := w.recovery(w.at(20), w.detectedBy(w.now(20)), &diff.Snapshot{})
+	f, _ := w.recovery(w.at(20), 0, w.detectedBy(w.now(20)), &diff.Snapshot{})
 	w.recovered(f, w.now(20))
 	if status, changed, wait := w.failed(w.at(20), w.now(20), &cms.Error{Category: bus, Message: "disk full"}); status == diff.OK || !changed || wait != 0 {
 		t.Errorf("not stored: got %s, changed %v, wait %v", status, changed, wait)
@@ -113,13 +113,43 @@ func TestRestartTellsItsGap(t *testing.T) {
 	} {
 		w := newTimeline()
 		w.recall(w.local, head, 5, c.last)
-		f, told := w.recovery(w.at(0), w.detectedBy(w.now(0)), head)
+		f, told := w.recovery(w.at(0), 0, w.detectedBy(w.now(0)), head)
 		if !told || f.Gap == nil || f.Gap.From != c.from || f.Revision != 7 || f.LastSequence != 30 {
 			t.Errorf("last feed %+v: got %+v, want a gap from %s", c.last, f, c.from)
 		}
 		if got := w.uptodate(*head, 5); got.ObservedAt != c.from {
 			t.Errorf("last feed %+v: the head holds until %s, want %s", c.last, got.ObservedAt, c.from)
 		}
+	}
+}
+
+// A slow reply may show what was so when it was asked for: so much is known of
+// the head, here, by other replicas and after a restart.
+func TestSlowReplyIsOlder(t *testing.T) {
+	w := newTimeline()
+	slow := &diff.Snapshot{Revision: 7, ObservedAt: w.at(10), Memory: diff.Memory{Age: 3000}}
+	w.good(w.now(10), slow, 5)
+	other := newTimeline()
+	if !other.heard(w.note(w.now(11)), other.now(11)) {
+		t.Fatal("not heard")
+	}
+	for _, w := range []timeline{w, other} {
+		old := diff.Snapshot{Revision: 7, ObservedAt: w.at(0)}
+		if got := w.uptodate(old, 5); got.ObservedAt != w.at(10) || got.ShownAt() != w.at(7) {
+			t.Errorf("the head is of %s, and shows %s", got.ObservedAt, got.ShownAt())
+		}
+		feed := w.message()
+		if feed.LastGoodPollAt != w.at(7) {
+			t.Errorf("last good poll at %s", feed.LastGoodPollAt)
+		}
+		again := newTimeline()
+		again.recall(again.local, &old, 5, &diff.Feed{Revision: 7, LastGoodPollAt: feed.LastGoodPollAt})
+		if got := again.uptodate(old, 5); got.ShownAt() != w.at(7) {
+			t.Errorf("after a restart the head shows %s", got.ShownAt())
+		}
+	}
+	if f, _ := w.recovery(w.at(20), 4000, diff.Resync, slow); f.LastGoodPollAt != w.at(16) || f.Gap.From != w.at(10) || f.Gap.To != w.at(20) {
+		t.Errorf("got %+v with the gap %+v", f, f.Gap)
 	}
 }
 

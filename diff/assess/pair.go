@@ -87,7 +87,7 @@ const stillOpen diff.Time = 2000
 
 func isOpen(s *diff.Snapshot, a *diff.Agent) bool {
 	first := a.Memory.FirstSeen
-	return first != 0 && s.ObservedAt-first <= stillOpen
+	return first != 0 && s.ShownAt()-first <= stillOpen
 }
 
 // explained says whether states can be given to those who left and came, and

@@ -107,7 +107,7 @@ func (a *Assessment) arrived(s *site, before, now *diff.Snapshot, is *diff.Agent
 		return
 	}
 	a.facts.Arrivals++
-	missed := -s.clock.since(before.ObservedAt, is.BeginAt, now.ObservedAt)
+	missed := -s.clock.since(before.ShownAt(), is.BeginAt, now.ObservedAt)
 	a.facts.LatestArrival = max(a.facts.LatestArrival, Seconds(missed))
 	if missed <= diff.TimeOfDuration(a.opt.Slack) {
 		return
@@ -137,7 +137,7 @@ func (a *Assessment) otherBegin(s *site, before, now *diff.Snapshot, was, is *di
 	if !certainly(was, diff.Resting) || !certainly(is, diff.Resting) || was.BeginAt == 0 || is.BeginAt == 0 {
 		return
 	}
-	away := s.clock.since(before.ObservedAt, is.BeginAt, now.ObservedAt)
+	away := s.clock.since(before.ShownAt(), is.BeginAt, now.ObservedAt)
 	// One that is too old tells of clocks, not of agents.
 	noTime := away <= atOnce && -away <= diff.TimeOfDuration(a.opt.Slack)
 	switch {

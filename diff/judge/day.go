@@ -20,6 +20,9 @@ type Day struct {
 	// failed polls, 0.01 each in Run's own measure.
 	Length       time.Duration
 	Torn, Missed float64
+	// Slow is the share of polls whose reply takes up to an interval, or is read
+	// late by as much.
+	Slow float64
 	// Gap without polls in the middle of the day.
 	Gap     time.Duration
 	Options diff.Options
@@ -55,6 +58,7 @@ func (d Day) Run() Outcome {
 	var reader Naive
 	var prev diff.Snapshot
 	var out Outcome
+	spread := diff.TimeOfDuration(d.Interval * 9 / 10)
 	gap := start.Add(d.Length/4 + time.Duration(rng.Int64N(int64(d.Length/2))))
 	for at := start; at.Before(start.Add(d.Length)); at = at.Add(d.Interval) {
 		if rng.Float64() < d.Missed || at.After(gap) && at.Before(gap.Add(d.Gap)) {
@@ -64,6 +68,11 @@ func (d Day) Run() Outcome {
 		w.Advance(at)
 		o := &diff.Observation{VDN: vdn, At: diff.TimeOf(at) + 20 + diff.Time(rng.IntN(200)), DetectedBy: diff.Poll,
 			Counts: w.Counts(), Rows: slices.Clone(w.Rows())}
+		if rng.Float64() < d.Slow {
+			asked := diff.Time(rng.Int64N(int64(max(1, min(diff.TimeOf(at)-prev.ObservedAt, spread)))))
+			o.At = diff.TimeOf(at) + diff.Time(rng.Int64N(int64(spread)))
+			o.Age = d.Options.Age(o.At.Sub(diff.TimeOf(at) - asked))
+		}
 		if prev.ObservedAt != 0 && o.At.Sub(prev.ObservedAt) > 3*d.Interval {
 			o.DetectedBy = diff.Resync
 		}

@@ -22,24 +22,26 @@ var (
 	polls  = flag.String("polls", "1s,5s,10s,30s", "TestDays: intervals")
 	keeps  = flag.Bool("keeps", false, "TestDays: approvals keep the begin time")
 	pause  = flag.Duration("pause", 400*time.Minute, "TestDays: mean time from a rest to the next request")
+	slow   = flag.Float64("slow", 0, "TestDays: share of slow replies")
 	moves  = flag.Float64("moves", 0.5, "TestDays: share of prolongations that move the begin time")
 	grains = flag.String("grains", "1s,1ms", "TestDays: units of begin times")
 )
 
 // TestDays measures the reasoning on simulated days: 1 % torn polls, 1 %
-// missed, one gap of 20 minutes. Whatever the size and the interval, nothing
+// missed, one gap of 20 minutes, in the short form 10 % slow. Whatever the size and the interval, nothing
 // certain may be wrong. The tables of docs/inference.md are
 //
 //	go test ./diff/judge -run TestDays -days 3 -v -timeout 2h
 //	go test ./diff/judge -run TestDays -days 3 -v -timeout 2h -pause 80m
 func TestDays(t *testing.T) {
 	day := Day{Torn: 0.01, Missed: 0.01, Gap: 20 * time.Minute}
-	day.ApprovalKeepsBegin = *keeps
+	day.ApprovalKeepsBegin, day.Slow = *keeps, *slow
 	day.Dynamics = cmssim.DefaultDynamics()
 	day.Dynamics.Work, day.Dynamics.ProlongMovesBegin = *pause, *moves
 	seeds := *days
 	if seeds == 0 {
 		day.Length, day.Dynamics.Work, seeds = 90*time.Minute, 80*time.Minute, 1
+		day.Slow = 0.1
 		*sizes, *polls = "20,100,500", "5s,30s"
 	}
 	t.Log("agents  poll  begin   events  certain  first right   naive | certain wrong  windows  missed  late  inferred wrong  corrected | ns/agent")
