@@ -102,9 +102,6 @@ func TestReplicas(t *testing.T) {
 			let(f.interval)
 		}
 	})
-	// A reply that a stopped process had asked for may be as old as that.
-	f.age += pause
-	f.stalled = true
 	result(t, "SIGSTOP of replicas in turn, %v each | %d stops | %v", pause, times(1, 4), stopped)
 
 	gaps, ends := f.gaps()

@@ -21,12 +21,6 @@ type site struct {
 	env    []string
 	bus    string
 	truths map[diff.VDN]*lives
-	// age is by how much an event's window may be off for a reason that the
-	// scenario gives: a process that was stopped, a clock that is wrong.
-	age time.Duration
-	// stalled: processes were stopped. What they then read late makes some
-	// certain events wrong by as much: found, not yet mended, and counted.
-	stalled bool
 
 	nc    *nats.Conn
 	heard sync.Mutex // guards all below
@@ -50,7 +44,7 @@ type trail struct {
 func open(t *testing.T, vdns int, interval time.Duration, bus string, ahead time.Duration, more ...string) *site {
 	t.Helper()
 	s := &site{upstream: startUpstream(t, vdns, ahead), bus: bus, truths: map[diff.VDN]*lives{},
-		trail: map[diff.VDN]*trail{}, feeds: map[diff.VDN][]diff.Feed{}, age: 2*time.Second + ahead.Abs()}
+		trail: map[diff.VDN]*trail{}, feeds: map[diff.VDN][]diff.Feed{}}
 	for _, v := range s.VDNs() {
 		s.truths[v] = begun(s.upstream, v)
 	}

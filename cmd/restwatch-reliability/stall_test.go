@@ -17,8 +17,6 @@ func TestStalls(t *testing.T) {
 	s := open(t, 20, 500*time.Millisecond, "", 0)
 	s.fault(t, "latency=20ms-60ms")
 	const longest = 4 * time.Second // below the time-out of a call
-	s.age += longest
-	s.stalled = true
 	rng := rand.New(rand.NewPCG(*seed, 5))
 	p := s.serve(t)
 	s.everywhere(t, diff.OK)
