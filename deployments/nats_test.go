@@ -245,8 +245,10 @@ func (s service) greet(t *testing.T) {
 		return p
 	}
 	a := join("a")
-	join("b")
-	if n, err := a.Hello(t.Context(), peers.JoinTime, func(peers.Note) {}); n != 1 || err != nil {
+	if err := join("b").Answer(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := a.Hello(t.Context(), time.Minute, func(peers.Note) {}, func(others int) bool { return others > 0 }); n != 1 || err != nil {
 		t.Errorf("got %d replicas, %v, want 1", n, err)
 	}
 }

@@ -3,6 +3,7 @@ package poller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"restwatch/diff"
@@ -20,7 +21,12 @@ func (p *Poller) join(ctx context.Context) error {
 	if p.peers, err = p.opt.Join(p.hearing(ctx), p.polledLast); err != nil {
 		return err
 	}
-	others, err := p.peers.Hello(ctx, peers.JoinTime, p.hearing(ctx))
+	// Between them the others know of every VDN, unless the settings differ.
+	enough := func(int) bool { return p.Ready() == nil && !p.silence() }
+	others, err := p.peers.Hello(ctx, peers.JoinTime, p.hearing(ctx), enough)
+	if err == nil {
+		err = p.peers.Answer()
+	}
 	if err != nil {
 		return fmt.Errorf("meet the other replicas: %w", err)
 	}
@@ -38,7 +44,7 @@ func (p *Poller) leave(ctx context.Context) (others int) {
 		return 0
 	}
 	p.peers.Leave()
-	others, err := p.peers.Hello(ctx, peers.LeaveTime, func(peers.Note) {})
+	others, err := p.peers.Hello(ctx, peers.LeaveTime, func(peers.Note) {}, func(others int) bool { return others > 0 })
 	if err != nil {
 		p.log.Warn("other replicas not found", "error", err)
 	}
@@ -46,21 +52,35 @@ func (p *Poller) leave(ctx context.Context) (others int) {
 }
 
 // wakeUp asks the others what they polled if this replica was stopped or cut
-// off for a while: what it knows is as old as that, and it would take all they
-// watched for a gap. It must be called before polls or silence are judged.
+// off for so long that it would take what they watched for a gap. It must be called before polls or silence are judged.
 func (p *Poller) wakeUp(ctx context.Context) {
 	p.awakeMu.Lock()
 	defer p.awakeMu.Unlock()
 	now, session := time.Now(), p.opt.Queue.Session()
 	asleep := now.Sub(p.awake) > 3*p.checkPeriod() || session != p.session
 	p.awake, p.session = now, session
-	if !asleep || p.peers == nil {
+	if !asleep || p.peers == nil || !p.silence() {
 		return
 	}
-	if _, err := p.peers.Hello(ctx, peers.JoinTime, p.hearing(ctx)); err != nil {
+	wait := peers.WakeTime
+	if !p.company.Load() {
+		wait /= 4 // most likely there is nobody, and nobody else can say so
+	}
+	if _, err := p.peers.Hello(ctx, wait, p.hearing(ctx), func(int) bool { return !p.silence() }); err != nil {
 		p.log.Warn("other replicas not asked", "error", err)
 	}
 	p.awake = time.Now()
+}
+
+// silence reports whether a VDN that did not fail was polled by nobody for so
+// long that it would be a gap.
+func (p *Poller) silence() bool {
+	now := time.Now()
+	return slices.ContainsFunc(p.watches, func(w *watch) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.failures == 0 && w.silent(now)
+	})
 }
 
 // tell tells the other replicas what was polled. One that has never heard of

@@ -34,6 +34,7 @@ type installation struct {
 	nats  *server.Server
 	cms   *cmssim.Server
 	vdns  []diff.VDN
+	busy  time.Duration // how long replicas take to get to a question
 	mu    sync.Mutex
 	calls []cmssim.Call
 	feeds map[diff.VDN][]diff.Feed // in the order of the bus
@@ -134,7 +135,8 @@ func (in *installation) replica(name string) (p *poller.Poller, stop func()) {
 	p = poller.New(poller.Options{
 		Upstream: client, Store: bus, Queue: queue, Targets: targets, GroupsPerSchedule: 64, Heartbeat: heartbeat, Log: log,
 		Join: func(hear func(peers.Note), last func() peers.Note) (*peers.Peers, error) {
-			return peers.Join(nc, peers.Options{Prefix: "rest.v1", Instance: name, Hear: hear, Last: last, Log: log})
+			return peers.Join(nc, peers.Options{Prefix: "rest.v1", Instance: name, Log: log, Hear: hear,
+				Last: func() peers.Note { <-time.After(in.busy); return last() }})
 		},
 	})
 	ctx, cancel := context.WithCancel(ctx)
@@ -225,6 +227,27 @@ func TestReplicasShareTheSlots(t *testing.T) {
 	slots := int(last.Sub(first)/interval+1) * len(in.vdns)
 	if extra := len(in.calls) - slots; extra > 3+2*len(in.vdns) {
 		t.Errorf("%d calls in %d slots", len(in.calls), slots)
+	}
+}
+
+// What the others watched until now is no gap for one that joins them, however
+// busy they are.
+func TestJoiningIsNoGap(t *testing.T) {
+	in := install(t, 6)
+	in.busy = time.Second
+	a, _ := in.replica("a")
+	in.wait("all VDNs polled", func() bool { return a.Ready() == nil })
+	in.replica("b")
+	rounds := in.cms.Calls() + int64(6*len(in.vdns))
+	in.wait("enough calls", func() bool { return in.cms.Calls() > rounds })
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, v := range in.vdns {
+		for _, f := range in.feeds[v] {
+			if f.Gap != nil && f.Gap.To.Sub(f.Gap.From) <= 3*interval { // else it is one
+				t.Errorf("VDN %s: feed %s with the gap %+v", v, f.Status, *f.Gap)
+			}
+		}
 	}
 }
 

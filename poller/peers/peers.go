@@ -10,6 +10,7 @@ package peers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -62,11 +63,12 @@ type Note struct {
 // a message.
 const pollsPerMessage = 500
 
-// How long a replica waits for the others to say that they are there: a round
-// trip, and what a busy process may take to get to it. Before the first poll that
-// is a delay, at the end it only has to be sure.
+// How long a replica waits at most for the others to say that they are there: a
+// round trip, and what a busy process may take to get to it. It is waited out only
+// where somebody listens who does not answer, or who knows less than is asked for.
 const (
-	JoinTime  = 300 * time.Millisecond
+	JoinTime  = 3 * time.Second
+	WakeTime  = time.Second
 	LeaveTime = time.Second
 )
 
@@ -77,6 +79,7 @@ type Peers struct {
 	instance string
 	polled   string // subject of notes
 	hello    string // subject of roll calls
+	last     func() Note
 	log      *slog.Logger
 	subs     []*nats.Subscription
 }
@@ -99,33 +102,37 @@ type Options struct {
 // Join begins to listen. Leave before the connection is closed.
 func Join(nc *nats.Conn, o Options) (*Peers, error) {
 	p := &Peers{
-		nc: nc, instance: o.Instance, log: o.Log,
+		nc: nc, instance: o.Instance, last: o.Last, log: o.Log,
 		polled: "peer." + o.Prefix + ".polled", hello: "peer." + o.Prefix + ".hello",
 	}
 	if err := p.subscribe(p.polled, func(m *nats.Msg) { p.hear(m, o.Hear) }); err != nil {
 		return nil, err
 	}
-	err := p.subscribe(p.hello, func(m *nats.Msg) {
-		if string(m.Data) != p.instance {
-			p.send(m.Reply, o.Last())
-		}
-	})
-	if err == nil {
-		err = nc.Flush()
-	}
-	if err != nil {
-		p.Leave()
-		return nil, fmt.Errorf("join replicas: %w", err)
-	}
 	return p, nil
 }
 
+// Answer begins to answer those who ask. Before it, and after Leave, this replica
+// does not count for them, nor for its own Hello: that is how one that is alone
+// finds out at once.
+func (p *Peers) Answer() error {
+	return p.subscribe(p.hello, func(m *nats.Msg) {
+		if string(m.Data) != p.instance {
+			p.send(m.Reply, p.last())
+		}
+	})
+}
+
+// subscribe returns once the server knows of it.
 func (p *Peers) subscribe(subject string, handle nats.MsgHandler) error {
 	sub, err := p.nc.Subscribe(subject, handle)
+	if err == nil {
+		p.subs = append(p.subs, sub)
+		err = p.nc.Flush()
+	}
 	if err != nil {
+		p.Leave()
 		return fmt.Errorf("join replicas: %w", err)
 	}
-	p.subs = append(p.subs, sub)
 	return nil
 }
 
@@ -171,9 +178,10 @@ func (p *Peers) hear(m *nats.Msg, hear func(Note)) (from string) {
 	return n.From
 }
 
-// Hello asks the others what they polled, hands it to hear, and returns how
-// many have answered in this time.
-func (p *Peers) Hello(ctx context.Context, within time.Duration, hear func(Note)) (others int, err error) {
+// Hello asks the others what they polled, hands it to hear, and returns how many
+// have answered: when that is enough, which is asked again and again, when there
+// is nobody to answer, or when the time is over.
+func (p *Peers) Hello(ctx context.Context, within time.Duration, hear func(Note), enough func(others int) bool) (others int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	inbox := p.nc.NewRespInbox()
@@ -186,13 +194,21 @@ func (p *Peers) Hello(ctx context.Context, within time.Duration, hear func(Note)
 		return 0, fmt.Errorf("call replicas: %w", err)
 	}
 	found := map[string]bool{}
-	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return len(found), nil // the time is over
-		}
-		if from := p.hear(m, hear); from != "" {
-			found[from] = true
+	for ctx.Err() == nil && !enough(len(found)) {
+		m, err := sub.NextMsg(listen)
+		switch {
+		case errors.Is(err, nats.ErrTimeout):
+			// What was asked for may be told to all meanwhile.
+		case err != nil:
+			return len(found), nil // nobody is there, or NATS is not
+		default:
+			if from := p.hear(m, hear); from != "" {
+				found[from] = true
+			}
 		}
 	}
+	return len(found), nil
 }
+
+// listen is how long Hello waits for a message before it looks around.
+const listen = 20 * time.Millisecond

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"reflect"
@@ -46,8 +47,14 @@ func join(t *testing.T, nc *nats.Conn, instance string, last []Poll) (*Peers, ch
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Leave)
+	if err := p.Answer(); err != nil {
+		t.Fatal(err)
+	}
 	return p, heard
 }
+
+// all waits for so many answers.
+func all(n int) func(int) bool { return func(others int) bool { return others == n } }
 
 var polls = []Poll{
 	{CC: 1, VDN: 170, At: 1_700_000_000_123, Order: diff.Order{Epoch: 9, Seq: 4}, Head: 77},
@@ -74,22 +81,69 @@ func TestOthersHearWhatOnePolled(t *testing.T) {
 
 func TestHelloFindsTheOthers(t *testing.T) {
 	nc := connect(t)
-	a, _ := join(t, nc(), "a", nil)
-	if n, err := a.Hello(context.Background(), JoinTime, func(Note) {}); n != 0 || err != nil {
-		t.Errorf("alone: got %d, %v", n, err)
-	}
 	join(t, nc(), "b", polls)
 	leaving, _ := join(t, nc(), "c", nil)
+	asking, err := Join(nc(), Options{Prefix: "rest.v1", Instance: "a", Log: slog.New(slog.DiscardHandler), Hear: func(Note) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asking.Leave()
 	var heard []Poll
-	if n, err := a.Hello(context.Background(), JoinTime, func(n Note) { heard = append(heard, n.Polls...) }); n != 2 || err != nil {
+	if n, err := asking.Hello(t.Context(), time.Minute, func(n Note) { heard = append(heard, n.Polls...) }, all(2)); n != 2 || err != nil {
 		t.Errorf("of three: got %d others, %v", n, err)
 	}
 	if !reflect.DeepEqual(heard, polls) {
 		t.Errorf("got %+v, want %+v", heard, polls)
 	}
 	leaving.Leave()
-	if n, err := a.Hello(context.Background(), JoinTime, func(Note) {}); n != 1 || err != nil {
+	if n, err := asking.Hello(t.Context(), LeaveTime, func(Note) {}, all(2)); n != 1 || err != nil {
 		t.Errorf("after one left: got %d, %v", n, err)
+	}
+}
+
+// One that is alone, at the start or at the end, need not wait to know it.
+func TestHelloOfOneThatIsAlone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	nc := connect(t)
+	a, _ := join(t, nc(), "a", nil)
+	a.Leave()
+	if n, err := a.Hello(ctx, time.Hour, func(Note) {}, all(1)); n != 0 || err != nil || ctx.Err() != nil {
+		t.Errorf("got %d, %v", n, cmp.Or(err, ctx.Err()))
+	}
+}
+
+// A busy replica answers when it gets to it.
+func TestHelloWaitsForABusyReplica(t *testing.T) {
+	nc := connect(t)
+	free := make(chan struct{})
+	b, err := Join(nc(), Options{
+		Prefix: "rest.v1", Instance: "b", Log: slog.New(slog.DiscardHandler), Hear: func(Note) {},
+		Last: func() Note { <-free; return Note{Polls: polls} },
+	})
+	if err == nil {
+		err = b.Answer()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Leave()
+	a, heard := join(t, nc(), "a", nil)
+	looks, told := 0, false
+	n, err := a.Hello(t.Context(), time.Minute, func(Note) {}, func(others int) bool {
+		if looks++; looks == 3 {
+			b.Tell(Note{Polls: polls}) // to all, which is as good
+		}
+		if len(heard) > 0 {
+			told = true
+		}
+		if looks == 5 {
+			close(free)
+		}
+		return told && others == 1
+	})
+	if n != 1 || err != nil || looks < 5 {
+		t.Errorf("got %d, %v after %d looks", n, err, looks)
 	}
 }
 
@@ -105,7 +159,7 @@ func TestHelloOfALargeInstallation(t *testing.T) {
 	a, _ := join(t, nc(), "a", nil)
 	join(t, nc(), "b", many)
 	heard := 0
-	if n, err := a.Hello(context.Background(), JoinTime, func(n Note) { heard += len(n.Polls) }); n != 1 || err != nil || heard != len(many) {
+	if n, err := a.Hello(t.Context(), time.Minute, func(n Note) { heard += len(n.Polls) }, func(int) bool { return heard == len(many) }); n != 1 || err != nil || heard != len(many) {
 		t.Errorf("got %d others, %d polls, %v; want 1 and %d", n, heard, err, len(many))
 	}
 }
