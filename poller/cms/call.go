@@ -38,13 +38,18 @@ func (r *reply) release() {
 	*r = reply{}
 }
 
-// call makes one HTTP call once there is a slot for it. With once, nothing is
-// sent a second time whatever happens.
+// call makes one HTTP call once there is a slot for it, unless another is refused
+// meanwhile. With once, it is made all the same, and nothing is sent a second time
+// whatever happens.
 func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Error) {
+	refusals := c.refusals.Load()
 	if err := c.acquire(ctx); err != nil {
 		return reply{}, err
 	}
 	defer func() { <-c.slots }()
+	if err := c.refusedSince(refusals); err != nil && !once {
+		return reply{}, err
+	}
 	c.metrics.inFlight.Inc()
 	defer c.metrics.inFlight.Dec()
 	start := time.Now()
@@ -54,6 +59,9 @@ func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Erro
 	}
 	r, err := c.roundTrip(ctx, deadline, req, once)
 	r.sent = start
+	if err.refused() {
+		c.refusals.Add(1) // while the slot is still held
+	}
 	if err != nil && err.err != nil {
 		err = c.explain(ctx, err)
 	}

@@ -90,6 +90,7 @@ type Client struct {
 	metrics   *metrics
 	skew      skew
 	hash      hasher
+	refusals  atomic.Int64 // calls that were refused, so far
 
 	sites sync.Map // of diff.VDN to *site
 }

@@ -33,8 +33,8 @@ const (
 	// Inconsistent is no category of an Error: it names a torn Reading where
 	// the two share a label.
 	Inconsistent Category = "inconsistent"
-	// Canceled: the caller's own context was cancelled; nothing is known about
-	// the upstream.
+	// Canceled: the caller's own context was cancelled, or another call was
+	// refused before this one was sent; nothing is known about the upstream.
 	Canceled Category = "canceled"
 )
 
@@ -72,6 +72,18 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, such as context.Canceled or an x509 error; nil
 // where the reply itself was the cause.
 func (e *Error) Unwrap() error { return e.err }
+
+// refused says that the upstream wants no calls with these credentials.
+func (e *Error) refused() bool { return e != nil && (e.Category == Refused || e.Category == Locked) }
+
+// refusedSince returns the error of a call that need not be sent, as others were
+// refused since there were so many: each further one may lock the address [pub].
+func (c *Client) refusedSince(refusals int64) *Error {
+	if c.refusals.Load() == refusals {
+		return nil
+	}
+	return &Error{Category: Canceled, Message: "not sent, as another call was refused meanwhile"}
+}
 
 // CategoryOf returns the category of err, and "" if err holds no [*Error].
 func CategoryOf(err error) Category {

@@ -24,6 +24,8 @@ type reading struct {
 	last  Fingerprint
 	rowed bool // the rows are wanted though nothing has changed
 	calls int
+	// refusals is how many calls of the client were refused when this began.
+	refusals int64
 
 	pages  []reply
 	counts []diff.Counts // of the pages decoded so far
@@ -151,6 +153,9 @@ func (r *reading) sent() time.Time {
 // fetch asks for the pages up to n that are not there, side by side. One that
 // fails stops the others and fails the reading.
 func (r *reading) fetch(ctx context.Context, n int) *Error {
+	if err := r.c.refusedSince(r.refusals); err != nil {
+		return err
+	}
 	have := len(r.pages)
 	r.calls += n - have
 	r.pages = append(r.pages, make([]reply, n-have)...)

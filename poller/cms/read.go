@@ -58,7 +58,7 @@ func (r *Reading) Took() time.Duration {
 // The error is an [*Error], of any of its categories; on it, the Reading holds
 // nothing but Calls. If any page fails the reading fails.
 func (c *Client) Read(ctx context.Context, vdn diff.VDN, last Fingerprint) (Reading, error) {
-	r := reading{c: c, site: c.site(vdn), last: last, rowed: last.rows}
+	r := reading{c: c, site: c.site(vdn), last: last, rowed: last.rows, refusals: c.refusals.Load()}
 	r.last.rows = false
 	defer r.release()
 	got, err := r.read(ctx)

@@ -1,6 +1,7 @@
 package cms
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"testing"
@@ -319,5 +320,75 @@ func TestProbe(t *testing.T) {
 	got, err := u.client(t, nil).Probe(t.Context(), vdn)
 	if err != nil || len(got.Rows) != 100 || got.Counts.Resting != 450 || u.calls.Load() != 1 {
 		t.Errorf("got %d rows, %v in %d calls, want page 1 in one", len(got.Rows), err, u.calls.Load())
+	}
+}
+
+// waiter is a context that tells when somebody begins to wait for it.
+type waiter struct {
+	context.Context
+	waits chan<- struct{}
+}
+
+func (w waiter) Done() <-chan struct{} {
+	select {
+	case w.waits <- struct{}{}:
+	default:
+	}
+	return w.Context.Done()
+}
+
+// A call that waits for its turn while another is refused is not sent: each one
+// may lock the address. The next reading makes its call, as it is for the caller
+// to know when that is in order.
+func TestRefusalStopsCallsThatWait(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		u := newUpstream(t, 1)
+		waits, called, answer := make(chan struct{}, 100), make(chan struct{}, 100), make(chan struct{})
+		u.answer = func(w http.ResponseWriter, _ *http.Request) {
+			called <- struct{}{}
+			<-answer
+			w.WriteHeader(status)
+		}
+		c := u.client(t, func(o *Options) { o.MaxInFlight = 1 })
+		const readings = 10
+		failed := make(chan Category, readings)
+		read := func(ctx context.Context) {
+			_, err := c.Read(ctx, vdn, Fingerprint{})
+			failed <- CategoryOf(err)
+		}
+		go read(t.Context())
+		<-called // it has the slot
+		for range readings - 1 {
+			go read(waiter{t.Context(), waits})
+		}
+		for range readings - 1 {
+			<-waits
+		}
+		close(answer)
+		count := map[Category]int{}
+		for range readings {
+			count[<-failed]++
+		}
+		if n := u.calls.Load(); n != 1 || count[Canceled] != readings-1 || count[Refused]+count[Locked] != 1 {
+			t.Errorf("%d: %d calls, failed as %v", status, n, count)
+		}
+		if e := readFailing(t, c); !e.refused() || u.calls.Load() != 2 {
+			t.Errorf("%d: the next reading failed as %v after %d calls", status, e, u.calls.Load())
+		}
+	}
+}
+
+// Nor are the pages of a reading that was going well.
+func TestRefusalStopsFurtherPages(t *testing.T) {
+	u := newUpstream(t, 250)
+	u.paging = true
+	c := u.client(t, nil)
+	u.before = func(_ *upstream, n int, _ query) {
+		if n == 1 {
+			c.refusals.Add(1)
+		}
+	}
+	if e := readFailing(t, c); e.Category != Canceled || u.calls.Load() != 1 {
+		t.Errorf("got %v after %d calls", e, u.calls.Load())
 	}
 }
