@@ -233,7 +233,7 @@ func (s service) work(t *testing.T) {
 // greet has two replicas meet.
 func (s service) greet(t *testing.T) {
 	t.Helper()
-	join := func(instance string) *peers.Peers {
+	join := func(instance string, others int) {
 		p, err := peers.Join(s.nc, peers.Options{
 			Prefix: "rest.v1", Instance: instance, Log: slog.New(slog.DiscardHandler),
 			Hear: func(peers.Note) {}, Last: func() (n peers.Note) { return n },
@@ -242,15 +242,13 @@ func (s service) greet(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(p.Leave)
-		return p
+		n, err := p.Meet(t.Context(), time.Minute, func(peers.Note) {}, func(n int) bool { return n > 0 })
+		if n != others || err != nil {
+			t.Errorf("got %d replicas, %v, want %d", n, err, others)
+		}
 	}
-	a := join("a")
-	if err := join("b").Answer(); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := a.Hello(t.Context(), time.Minute, func(peers.Note) {}, func(others int) bool { return others > 0 }); n != 1 || err != nil {
-		t.Errorf("got %d replicas, %v, want 1", n, err)
-	}
+	join("a", 0)
+	join("b", 1)
 }
 
 // TestReaderMayRead goes through all ways to read.

@@ -21,12 +21,9 @@ func (p *Poller) join(ctx context.Context) error {
 	if p.peers, err = p.opt.Join(p.hearing(ctx), p.polledLast); err != nil {
 		return err
 	}
-	// Between them the others know of every VDN, unless the settings differ.
+	// The others know of every VDN, unless the settings differ.
 	enough := func(int) bool { return p.Ready() == nil && !p.silence() }
-	others, err := p.peers.Hello(ctx, peers.JoinTime, p.hearing(ctx), enough)
-	if err == nil {
-		err = p.peers.Answer()
-	}
+	others, err := p.peers.Meet(ctx, peers.JoinTime, p.hearing(ctx), enough)
 	if err != nil {
 		return fmt.Errorf("meet the other replicas: %w", err)
 	}
@@ -108,17 +105,17 @@ func notes(watches []*watch, now time.Time) []peers.Poll {
 	return polls
 }
 
-// polledLast is what a replica that starts should know: what this one was the
-// last to poll, and whether calls are paused.
+// polledLast is what a replica that starts should know: all that this one does,
+// as who polled a VDN last may have left, and whether calls are paused.
 func (p *Poller) polledLast() peers.Note {
 	p.company.Store(true)
-	var mine []*watch
+	var known []*watch
 	for _, w := range p.watches {
-		if w.polledHere() {
-			mine = append(mine, w)
+		if w.settled() {
+			known = append(known, w)
 		}
 	}
-	return peers.Note{Polls: notes(mine, time.Now()), Pause: p.pause()}
+	return peers.Note{Polls: notes(known, time.Now()), Pause: p.pause()}
 }
 
 // pause is what the others should know of a pause; nil if there is none.
@@ -180,12 +177,6 @@ func (w *watch) note(now time.Time) peers.Poll {
 		n.Fed = max(1, now.Sub(w.fed))
 	}
 	return n
-}
-
-func (w *watch) polledHere() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.mine
 }
 
 // heard takes over another replica's poll, and reports whether it is newer than

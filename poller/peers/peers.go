@@ -93,8 +93,8 @@ type Options struct {
 	Instance string
 	// Hear is called with what another replica tells, one call at a time.
 	Hear func(Note)
-	// Last returns what this replica was the last to poll, for one that has
-	// just started.
+	// Last returns what this replica knows to have been polled last, by
+	// anybody, for one that has just started.
 	Last func() Note
 	Log  *slog.Logger
 }
@@ -111,10 +111,21 @@ func Join(nc *nats.Conn, o Options) (*Peers, error) {
 	return p, nil
 }
 
-// Answer begins to answer those who ask. Before it, and after Leave, this replica
-// does not count for them, nor for its own Hello: that is how one that is alone
-// finds out at once.
-func (p *Peers) Answer() error {
+// Meet is the Hello of a replica that begins. From then on it answers those who
+// ask, also while it still waits itself. As it does not before it asks, one that is
+// alone finds out at once.
+func (p *Peers) Meet(ctx context.Context, within time.Duration, hear func(Note), enough func(others int) bool) (others int, err error) {
+	answers, err := p.ask()
+	if err != nil {
+		return 0, err
+	}
+	if err := p.answer(); err != nil {
+		return 0, err
+	}
+	return p.collect(ctx, within, answers, hear, enough), nil
+}
+
+func (p *Peers) answer() error {
 	return p.subscribe(p.hello, func(m *nats.Msg) {
 		if string(m.Data) != p.instance {
 			p.send(m.Reply, p.last())
@@ -180,35 +191,47 @@ func (p *Peers) hear(m *nats.Msg, hear func(Note)) (from string) {
 
 // Hello asks the others what they polled, hands it to hear, and returns how many
 // have answered: when that is enough, which is asked again and again, when there
-// is nobody to answer, or when the time is over.
+// is nobody to answer, or when the time is over. It counts for nobody before Meet
+// and after Leave.
 func (p *Peers) Hello(ctx context.Context, within time.Duration, hear func(Note), enough func(others int) bool) (others int, err error) {
+	answers, err := p.ask()
+	if err != nil {
+		return 0, err
+	}
+	return p.collect(ctx, within, answers, hear, enough), nil
+}
+
+func (p *Peers) ask() (answers *nats.Subscription, err error) {
+	inbox := p.nc.NewRespInbox()
+	if answers, err = p.nc.SubscribeSync(inbox); err == nil {
+		err = p.nc.PublishRequest(p.hello, inbox, []byte(p.instance))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("call replicas: %w", err)
+	}
+	return answers, nil
+}
+
+func (p *Peers) collect(ctx context.Context, within time.Duration, answers *nats.Subscription, hear func(Note), enough func(others int) bool) (others int) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	inbox := p.nc.NewRespInbox()
-	sub, err := p.nc.SubscribeSync(inbox)
-	if err != nil {
-		return 0, fmt.Errorf("call replicas: %w", err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	if err := p.nc.PublishRequest(p.hello, inbox, []byte(p.instance)); err != nil {
-		return 0, fmt.Errorf("call replicas: %w", err)
-	}
+	defer func() { _ = answers.Unsubscribe() }()
 	found := map[string]bool{}
 	for ctx.Err() == nil && !enough(len(found)) {
-		m, err := sub.NextMsg(listen)
+		m, err := answers.NextMsg(listen)
 		switch {
 		case errors.Is(err, nats.ErrTimeout):
 			// What was asked for may be told to all meanwhile.
 		case err != nil:
-			return len(found), nil // nobody is there, or NATS is not
+			return len(found) // nobody is there, or NATS is not
 		default:
 			if from := p.hear(m, hear); from != "" {
 				found[from] = true
 			}
 		}
 	}
-	return len(found), nil
+	return len(found)
 }
 
-// listen is how long Hello waits for a message before it looks around.
+// listen is how long collect waits for a message before it looks around.
 const listen = 20 * time.Millisecond

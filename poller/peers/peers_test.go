@@ -47,7 +47,7 @@ func join(t *testing.T, nc *nats.Conn, instance string, last []Poll) (*Peers, ch
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Leave)
-	if err := p.Answer(); err != nil {
+	if _, err := p.Meet(t.Context(), time.Minute, func(Note) {}, func(int) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	return p, heard
@@ -113,6 +113,29 @@ func TestHelloOfOneThatIsAlone(t *testing.T) {
 	}
 }
 
+// Who still waits for answers of others is there for those who ask: else the last
+// but him to leave would think that nobody stays.
+func TestWhoBeginsAnswers(t *testing.T) {
+	nc := connect(t)
+	leaving, _ := join(t, nc(), "a", nil)
+	b, err := Join(nc(), Options{Prefix: "rest.v1", Instance: "b", Log: slog.New(slog.DiscardHandler), Hear: func(Note) {}, Last: func() (n Note) { return n }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Leave()
+	stay := -1
+	_, err = b.Meet(t.Context(), time.Minute, func(Note) {}, func(int) bool {
+		if stay < 0 {
+			leaving.Leave()
+			stay, _ = leaving.Hello(t.Context(), time.Minute, func(Note) {}, all(1))
+		}
+		return true
+	})
+	if stay != 1 || err != nil {
+		t.Errorf("%d stay, %v; want b", stay, err)
+	}
+}
+
 // A busy replica answers when it gets to it.
 func TestHelloWaitsForABusyReplica(t *testing.T) {
 	nc := connect(t)
@@ -122,7 +145,7 @@ func TestHelloWaitsForABusyReplica(t *testing.T) {
 		Last: func() Note { <-free; return Note{Polls: polls} },
 	})
 	if err == nil {
-		err = b.Answer()
+		_, err = b.Meet(t.Context(), time.Minute, func(Note) {}, func(int) bool { return true })
 	}
 	if err != nil {
 		t.Fatal(err)
