@@ -50,8 +50,9 @@ type pass struct {
 }
 
 // enter waits until a call may be made. It returns errPaused while calls are
-// paused, the probe's own error if that told nothing about the credentials (the
-// upstream is out of reach, so this call need not be tried), and ctx's error.
+// paused, and if the probe after a pause told nothing about the credentials, as
+// they are as doubtful as before; the probe's own error if one at the start did
+// (the upstream is out of reach, so this call need not be tried); and ctx's error.
 func (g *gate) enter(ctx context.Context) (pass, error) {
 	for {
 		g.mu.Lock()
@@ -94,6 +95,9 @@ func (p pass) leave(err error) (pausing bool) {
 	var e *cms.Error
 	errors.As(err, &e)
 	verdict := err // what the callers that wait for a probe are told
+	if g.reason != nil {
+		verdict = errPaused
+	}
 	switch {
 	case e != nil && (e.Category == cms.Refused || e.Category == cms.Locked):
 		// Calls that were under way together are refused together: one step.

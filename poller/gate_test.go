@@ -64,6 +64,46 @@ func TestGateLetsOneCallThroughUntilOneWasAnswered(t *testing.T) {
 	})
 }
 
+// A probe after a pause that gets no answer fails for itself alone: who waited
+// for it was not called, and is told nothing but that the pause goes on.
+func TestGateProbeWithoutAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name   string
+			paused bool
+			want   error
+		}{{"at the start", false, timeout}, {"after a pause", true, errPaused}} {
+			g := &gate{now: time.Now}
+			if c.paused {
+				try(g, refused)
+				time.Sleep(firstRefusedPause)
+			}
+			probe, err := g.enter(t.Context())
+			if err != nil || !probe.probing() {
+				t.Fatalf("%s: got %v, want a probe", c.name, err)
+			}
+			waited := make(chan error)
+			go func() {
+				_, err := g.enter(t.Context())
+				waited <- err
+			}()
+			synctest.Wait()
+			probe.leave(timeout)
+			if err := <-waited; err != c.want {
+				t.Errorf("%s: who waited got %v, want %v", c.name, err, c.want)
+			}
+			next, err := g.enter(t.Context())
+			if err != nil || !next.probing() {
+				t.Fatalf("%s: the next call: %v, want it to be another probe", c.name, err)
+			}
+			next.leave(nil)
+			if err := try(g, nil); err != nil {
+				t.Errorf("%s: after an answer: %v", c.name, err)
+			}
+		}
+	})
+}
+
 func TestGatePausesLongerEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{now: time.Now}
