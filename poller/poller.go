@@ -308,19 +308,16 @@ func (p *Poller) recall(ctx context.Context) {
 	}
 }
 
-// stop tells every feed that nobody watches it any more, if no other replica
-// does.
+// stop tells the feeds that nobody watches any more so.
 func (p *Poller) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if p.leave(ctx) > 0 {
-		return
-	}
+	unwatched := p.leave(ctx)
 	at := p.opt.Queue.Now()
-	for _, w := range p.watches {
+	for _, w := range unwatched {
 		w.stopping(at)
 	}
-	p.publish(ctx, p.watches, false)
+	p.publish(ctx, unwatched, false)
 }
 
 // Ready returns nil once every VDN has been polled, well or not; else what is

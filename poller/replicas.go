@@ -34,18 +34,27 @@ func (p *Poller) join(ctx context.Context) error {
 	return nil
 }
 
-// leave returns how many replicas stay. Of two that leave together, both count
-// none: better said twice that nobody watches than never.
-func (p *Poller) leave(ctx context.Context) (others int) {
+// leave returns the VDNs that no replica that stays has in its settings: all, if
+// none stays. Of two that leave together, both count none: better said twice that
+// nobody watches than never.
+func (p *Poller) leave(ctx context.Context) (unwatched []*watch) {
 	if p.peers == nil {
-		return 0
+		return p.watches
 	}
 	p.peers.Leave()
-	others, err := p.peers.Hello(ctx, peers.LeaveTime, func(peers.Note) {}, func(others int) bool { return others > 0 })
-	if err != nil {
+	watched := map[diff.VDN]bool{}
+	hear := func(n peers.Note) {
+		for _, poll := range n.Polls {
+			watched[diff.VDN{CC: poll.CC, ID: poll.VDN}] = true
+		}
+	}
+	left := func() []*watch {
+		return slices.DeleteFunc(slices.Clone(p.watches), func(w *watch) bool { return watched[w.vdn] })
+	}
+	if _, err := p.peers.Hello(ctx, peers.LeaveTime, hear, func(int) bool { return len(left()) == 0 }); err != nil {
 		p.log.Warn("other replicas not found", "error", err)
 	}
-	return others
+	return left()
 }
 
 // wakeUp asks the others what they polled if this replica was stopped or cut
@@ -105,17 +114,12 @@ func notes(watches []*watch, now time.Time) []peers.Poll {
 	return polls
 }
 
-// polledLast is what a replica that starts should know: all that this one does,
-// as who polled a VDN last may have left, and whether calls are paused.
+// polledLast is what a replica that starts or leaves should know: all that this
+// one does of all its VDNs, as who polled one last may have left, and whether
+// calls are paused.
 func (p *Poller) polledLast() peers.Note {
 	p.company.Store(true)
-	var known []*watch
-	for _, w := range p.watches {
-		if w.settled() {
-			known = append(known, w)
-		}
-	}
-	return peers.Note{Polls: notes(known, time.Now()), Pause: p.pause()}
+	return peers.Note{Polls: notes(p.watches, time.Now()), Pause: p.pause()}
 }
 
 // pause is what the others should know of a pause; nil if there is none.

@@ -98,6 +98,12 @@ func (in *installation) connect() *nats.Conn {
 
 // replica runs a poller of its own until stop is called.
 func (in *installation) replica(name string) (p *poller.Poller, stop func()) {
+	in.t.Helper()
+	return in.replicaFor(name, in.vdns)
+}
+
+// replicaFor is a replica that has these VDNs in its settings.
+func (in *installation) replicaFor(name string, vdns []diff.VDN) (p *poller.Poller, stop func()) {
 	t := in.t
 	t.Helper()
 	ctx := t.Context()
@@ -117,7 +123,7 @@ func (in *installation) replica(name string) (p *poller.Poller, stop func()) {
 	if err := ensure(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.Load(ctx, in.vdns); err != nil {
+	if err := bus.Load(ctx, vdns); err != nil {
 		t.Fatal(err)
 	}
 	queue, err := tick.Open(ctx, js, tick.Options{Prefix: "rest.v1", Ensure: ensure})
@@ -129,7 +135,7 @@ func (in *installation) replica(name string) (p *poller.Poller, stop func()) {
 		t.Fatal(err)
 	}
 	var targets []poller.Target
-	for _, v := range in.vdns {
+	for _, v := range vdns {
 		targets = append(targets, poller.Target{VDN: v, Spec: interval.String(), Schedule: poller.Schedule{Every: interval}})
 	}
 	p = poller.New(poller.Options{
@@ -249,6 +255,26 @@ func TestJoiningIsNoGap(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A VDN that was taken out of the settings is watched by nobody once the last
+// replica with the old ones has left, though others stay.
+func TestRemovedVDNStops(t *testing.T) {
+	in := install(t, 3)
+	a, stopA := in.replica("a")
+	b, stopB := in.replicaFor("b", in.vdns[:2])
+	in.wait("all VDNs polled", func() bool { return a.Ready() == nil && b.Ready() == nil })
+	stopA()
+	in.wait("the feed of the removed VDN stops", func() bool { return strings.HasSuffix(in.statuses(in.vdns[2]), "stopping ") })
+	in.mu.Lock()
+	for _, v := range in.vdns[:2] {
+		if strings.Contains(in.statuses(v), "stopping") {
+			t.Errorf("VDN %s: %s", v, in.statuses(v))
+		}
+	}
+	in.mu.Unlock()
+	stopB()
+	in.wait("all stop", func() bool { return strings.HasSuffix(in.statuses(in.vdns[0]), "stopping ") })
 }
 
 func TestRefusedCredentialsStopAllReplicas(t *testing.T) {

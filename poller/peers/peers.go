@@ -25,7 +25,7 @@ type Poll struct {
 	CC  int `json:"cc"`
 	VDN int `json:"vdn"`
 	// At and Order are the observation's, of a good poll; of a failed one, At is
-	// when it failed. Age is how long ago that was.
+	// when it failed; 0: none is known. Age is how long ago that was.
 	At    diff.Time     `json:"at"`
 	Age   time.Duration `json:"age"`
 	Order diff.Order    `json:"order"`
@@ -93,8 +93,8 @@ type Options struct {
 	Instance string
 	// Hear is called with what another replica tells, one call at a time.
 	Hear func(Note)
-	// Last returns what this replica knows to have been polled last, by
-	// anybody, for one that has just started.
+	// Last returns every VDN that this replica has in its settings, with what it
+	// knows to have been polled last, by anybody; At is 0 if it knows of nothing.
 	Last func() Note
 	Log  *slog.Logger
 }
