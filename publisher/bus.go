@@ -165,6 +165,9 @@ func (b *Bus) Close() {
 // JetStream, no stream.
 func (b *Bus) Check(ctx context.Context) error {
 	if !b.nc.IsConnected() {
+		if err := b.nc.LastError(); err != nil { // as of a server that refuses us
+			return fmt.Errorf("NATS: %s: %w", b.nc.Status(), trimmed{err})
+		}
 		return fmt.Errorf("NATS: %s", b.nc.Status())
 	}
 	if _, err := b.js.Stream(ctx, b.options.Stream); err != nil {

@@ -8,14 +8,17 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
-// ConnectOptions say where NATS is and who we are there. Files are read by
-// Connect; the client certificate and the CA again at every reconnect, so that
-// they can be renewed in place.
+// ConnectOptions say where NATS is and who we are there. All files are read by
+// Connect and again at every reconnect, so that they can be renewed in place: a
+// server that refuses the old credential drops the connection, and the next one
+// is made with the new.
 type ConnectOptions struct {
 	// URLs are comma-separated. Ignored with InProcess.
 	URLs string
@@ -24,6 +27,9 @@ type ConnectOptions struct {
 	Instance string
 	// CredsFile, NKeyFile, or User with Password: at most one of the three.
 	CredsFile, NKeyFile, User, Password string
+	// PasswordNow is asked for the password at every connect, from several
+	// goroutines, instead of Password. Nil: Password stays.
+	PasswordNow func() string
 	// CAFile replaces the system's roots. CertFile and KeyFile go together.
 	CAFile, CertFile, KeyFile string
 	// InProcess connects to an embedded server.
@@ -42,7 +48,8 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	opts, err := o.auth()
+	var made atomic.Pointer[nats.Conn]
+	opts, err := o.auth(&made)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -87,6 +94,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", shown, plain(err))
 	}
+	made.Store(nc)
 	return nc, nil
 }
 
@@ -145,7 +153,8 @@ func (o *ConnectOptions) servers() (servers, shown string, err error) {
 }
 
 // auth turns credentials and TLS files into options, after a look at each file.
-func (o *ConnectOptions) auth() ([]nats.Option, error) {
+// made is the connection, once it is there.
+func (o *ConnectOptions) auth(made *atomic.Pointer[nats.Conn]) ([]nats.Option, error) {
 	var opts []nats.Option
 	ways := 0
 	if o.InProcess != nil {
@@ -168,10 +177,14 @@ func (o *ConnectOptions) auth() ([]nats.Option, error) {
 			}
 			return nil, fmt.Errorf("read nkey: %q holds no nkey seed", o.NKeyFile)
 		}
-		opts = append(opts, opt)
+		opts = append(opts, opt, renewNKey(o.NKeyFile, made))
 		ways++
 	}
-	if o.User != "" || o.Password != "" {
+	switch {
+	case o.PasswordNow != nil:
+		opts = append(opts, nats.UserInfoHandler(func() (string, string) { return o.User, o.PasswordNow() }))
+		ways++
+	case o.User != "" || o.Password != "":
 		opts = append(opts, nats.UserInfo(o.User, o.Password))
 		ways++
 	}
@@ -188,6 +201,29 @@ func (o *ConnectOptions) auth() ([]nats.Option, error) {
 		opts = append(opts, nats.ClientCert(o.CertFile, o.KeyFile))
 	}
 	return opts, nil
+}
+
+// renewNKey makes each reconnect tell the public key of what the file then
+// holds. nats.go signs with that, but goes on telling the public key of the
+// first time. It calls back before each attempt, with the connection's lock
+// held, under which it also reads its options. The server to try is left to it.
+func renewNKey(file string, made *atomic.Pointer[nats.Conn]) nats.Option {
+	return nats.ReconnectToServer(func([]nats.Server, nats.ServerInfo) (*nats.Server, time.Duration) {
+		seed, err := os.ReadFile(file)
+		if err != nil {
+			return nil, 0 // the attempt fails by it, and the next looks again
+		}
+		defer clear(seed)
+		pair, err := nkeys.ParseDecoratedUserNKey(seed)
+		if err != nil {
+			return nil, 0
+		}
+		defer pair.Wipe()
+		if public, err := pair.PublicKey(); err == nil && made.Load() != nil {
+			made.Load().Opts.Nkey = public
+		}
+		return nil, 0
+	})
 }
 
 func readable(file string) error {
