@@ -217,19 +217,27 @@ func secretFrom(f *faults, value Secret, name, path string) Secret {
 		f.add(name, "set together with %s%s_FILE: want one of them", Prefix, name)
 		return ""
 	}
-	b, err := os.ReadFile(path)
+	secret, err := ReadSecret(path)
 	if err != nil {
 		f.add(name+"_FILE", "%v", err)
-		return ""
+	}
+	return secret
+}
+
+// ReadSecret reads a file that holds a secret and nothing else but a line end.
+func ReadSecret(path string) (Secret, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if text == "" {
-		f.add(name+"_FILE", "%q is empty: want the secret alone in it", path)
+	switch {
+	case text == "":
+		return "", fmt.Errorf("%q is empty: want the secret alone in it", path)
+	case strings.ContainsAny(text, "\r\n"):
+		return "", fmt.Errorf("%q has several lines: want the secret alone in it", path)
 	}
-	if strings.ContainsAny(text, "\r\n") {
-		f.add(name+"_FILE", "%q has several lines: want the secret alone in it", path)
-	}
-	return Secret(text)
+	return Secret(text), nil
 }
 
 // LogValue lists what is set otherwise than by default, without secrets.

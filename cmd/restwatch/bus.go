@@ -54,13 +54,18 @@ func connectBus(ctx context.Context, cfg config.Config, instance string, log *sl
 }
 
 func natsOptions(cfg config.Config, instance string, log *slog.Logger) publisher.ConnectOptions {
-	return publisher.ConnectOptions{
+	opts := publisher.ConnectOptions{
 		URLs: cfg.NATSURL, Instance: instance,
 		CredsFile: cfg.NATSCredsFile, NKeyFile: cfg.NATSNKeyFile,
 		User: cfg.NATSUser, Password: string(cfg.NATSPassword),
 		CAFile: cfg.NATSCAFile, CertFile: cfg.NATSCertFile, KeyFile: cfg.NATSKeyFile,
 		Log: log,
 	}
+	if cfg.NATSPasswordFile != "" {
+		password := &secretFile{path: cfg.NATSPasswordFile, last: cfg.NATSPassword, log: log}
+		opts.PasswordNow = func() string { return string(password.now()) }
+	}
+	return opts
 }
 
 // openReader opens the bus for a command that only reads it: at the URL given,
@@ -71,7 +76,7 @@ func openReader(ctx context.Context, std stdio, url string) (_ *publisher.Reader
 		return nil, nil, err
 	}
 	cfg.NATSURL = cmp.Or(url, cfg.NATSURL, "nats://"+reachable(string(cfg.NATSListen)))
-	nc, err := publisher.Connect(ctx, natsOptions(cfg, "reader", nil))
+	nc, err := publisher.Connect(ctx, natsOptions(cfg, "reader", slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w; is restwatch serve running, or are the servers others (--nats, RESTWATCH_NATS_URL)?", err)
 	}

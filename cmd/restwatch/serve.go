@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -173,18 +174,32 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 	return nil
 }
 
-// newClient makes the CC-CMS client, and warns of what makes it insecure.
+// newClient makes the CC-CMS client, and warns of what makes it insecure. Its
+// files are read again while it is in use.
 func newClient(cfg config.Config, log *slog.Logger, reg prometheus.Registerer) (*cms.Client, error) {
-	tls, err := cms.LoadTLS(cfg.CMSCAFile, cfg.CMSServerName, cfg.CMSInsecure)
+	secure, err := cms.LoadTLS(cfg.CMSCAFile, cfg.CMSServerName, cfg.CMSInsecure)
 	if err != nil {
 		return nil, fmt.Errorf("%sCMS_CA_FILE: %w", config.Prefix, err)
 	}
-	return cms.New(cms.Options{
-		URL: cfg.CMSURL.URL, AccessKey: cfg.CMSAccessKey, SecretKey: cms.Secret(cfg.CMSSecretKey), TLS: tls,
+	client, err := cms.New(cms.Options{
+		URL: cfg.CMSURL.URL, AccessKey: cfg.CMSAccessKey, SecretKey: cms.Secret(cfg.CMSSecretKey), TLS: secure,
 		CTI: cfg.CMSCTI, PageSize: cfg.CMSPageSize, Timeout: cfg.CMSTimeout,
 		MaxInFlight: cfg.CMSMaxInFlight, Rate: cfg.CMSRate, BeginTime: cfg.CMSBeginTime,
 		UserAgent: "restwatch/" + version, Log: log, Metrics: reg,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.CMSSecretKeyFile != "" {
+		key := &secretFile{path: cfg.CMSSecretKeyFile, last: cfg.CMSSecretKey, log: log}
+		client.SecretKeyFrom(func() cms.Secret { return cms.Secret(key.now()) })
+	}
+	if cfg.CMSCAFile != "" {
+		client.TLSFrom(func() (*tls.Config, error) {
+			return cms.LoadTLS(cfg.CMSCAFile, cfg.CMSServerName, cfg.CMSInsecure)
+		})
+	}
+	return client, nil
 }
 
 // openQueue makes sure of the tick stream and opens it.

@@ -140,7 +140,8 @@ func appendEncoded[T string | []byte](dst []byte, s T) []byte {
 type signer struct {
 	accessKey string
 	secret    []byte
-	names     string // of the signed headers, sorted, joined by ";"
+	names     string        // of the signed headers, sorted, joined by ";"
+	renewed   func() Secret // not nil: instead of secret
 
 	second atomic.Pointer[secondKey]
 }
@@ -173,7 +174,11 @@ func (s *signer) sign(at time.Time, canonical []byte) string {
 func (s *signer) newSecond(unix int64) *secondKey {
 	k := &secondKey{unix: unix}
 	k.prefix = authVersion + s.accessKey + "/" + time.Unix(unix, 0).UTC().Format(timestampLayout) + "/" + s.names
-	mac := hmac.New(sha256.New, s.secret)
+	secret := s.secret
+	if s.renewed != nil {
+		secret = []byte(s.renewed())
+	}
+	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(k.prefix))
 	key := hex.AppendEncode(nil, mac.Sum(nil))
 	k.macs.New = func() any { return hmac.New(sha256.New, key) }

@@ -30,7 +30,9 @@ import (
 type transport struct {
 	dialer net.Dialer
 	tls    *tls.Config // nil: plain
-	addr   string
+	// renewed, if not nil, gives the settings of each new connection instead.
+	renewed func() (*tls.Config, error)
+	addr    string
 
 	mu   sync.Mutex
 	idle []*conn // guarded by mu; the one used last is the last
@@ -108,7 +110,14 @@ func (t *transport) dial(ctx context.Context, deadline time.Time) (*conn, error)
 		c.raw, _ = s.SyscallConn()
 	}
 	if t.tls != nil {
-		secure := tls.Client(plain, t.tls)
+		cfg := t.tls
+		if t.renewed != nil {
+			if cfg, err = t.renewed(); err != nil {
+				plain.Close()
+				return nil, err
+			}
+		}
+		secure := tls.Client(plain, cfg)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			plain.Close()
 			return nil, err
