@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"restwatch/diff"
 	"restwatch/poller/cms"
@@ -196,7 +197,7 @@ func TestFaults(t *testing.T) {
 	want := map[string]cms.Category{
 		"hang": cms.Timeout, "slow": cms.Timeout, "reset": cms.Network, "truncate": cms.Network,
 		"cut": cms.Malformed, "empty": cms.Malformed, "null": cms.Malformed, "html": cms.Malformed,
-		"nested": cms.Malformed, "huge": cms.Malformed,
+		"nested": cms.Malformed, "huge": cms.Malformed, "bomb": cms.Malformed, "headers": cms.Network,
 		"status=302": cms.HTTP, "status=404": cms.HTTP, "status=503": cms.HTTP,
 		"code=0100001": cms.Rejected, "code=0100002": cms.Config, "code=0100003": cms.Config,
 		"code=0100999": cms.Rejected, "code=0101003": cms.Config, "code=0999999": cms.Rejected,
@@ -229,7 +230,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s: got %d rows, %v in %d calls", fault, len(r.Rows), err, r.Calls)
 		}
 		for _, row := range r.Rows {
-			if slices.ContainsFunc([]rune(row.Name), func(c rune) bool { return c < ' ' }) {
+			if slices.ContainsFunc([]rune(row.Name), func(c rune) bool { return c < ' ' }) || !utf8.ValidString(row.Name) {
 				t.Errorf("%s: name %q", fault, row.Name)
 			}
 		}

@@ -52,6 +52,8 @@ const (
 	faultHuge         = "huge"
 	faultEndless      = "endless"
 	faultSlow         = "slow"
+	faultBomb         = "bomb"
+	faultHeaders      = "headers"
 	faultScope        = "vdn"
 )
 
@@ -72,12 +74,14 @@ var faultTable = []Fault{
 	{faultTorn, formPlain, "a row is missing, the counts still have it"},
 	{faultCounts, formPlain, "the counts do not add up to the list"},
 	{faultDuplicate, formPlain, "a row stands twice, in place of another"},
-	{faultNames, formPlain, "control characters, HTML and the like in the agents' names"},
+	{faultNames, formPlain, "control characters, HTML, broken UTF-8 and the like in the agents' names"},
 	{faultNested, formPlain, "100,000 brackets, one in the other"},
 	{faultNumbers, formPlain, "numbers that fit nowhere"},
 	{faultHuge, formPlain, "a good reply with 32 MB of a field that nobody knows"},
 	{faultEndless, formPlain, "a list that does not end, until the caller gives up"},
 	{faultSlow, formPlain, "a byte every 20 ms"},
+	{faultBomb, formPlain, "1 MB of gzip that unpacks to 1 GB"},
+	{faultHeaders, formPlain, "headers that do not end, until the caller gives up"},
 	{faultScope, formScope, "the faults after it are for this VDN, or again for all"},
 }
 

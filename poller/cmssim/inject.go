@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"restwatch/diff"
@@ -89,6 +90,9 @@ func (c *call) spoiled(t *tenant, p page) *body {
 	rows, counts := t.list(c.seen.At, p)
 	rows, counts = c.spoilList(rows, counts)
 	good := t.out.list(nil, rows, counts)
+	if c.hit.list&listNames != 0 {
+		good = bytes.ReplaceAll(good, []byte(unreadable), []byte("\xff\xc0\x80\xed\xa0\x80\xf5"))
+	}
 	if c.hit.whole == nil {
 		return newBody(good)
 	}
@@ -121,9 +125,16 @@ func (c *call) spoiled(t *tenant, p page) *body {
 		c.endless()
 	case faultSlow:
 		c.slow(good)
+	case faultBomb:
+		c.bomb()
+	case faultHeaders:
+		c.headers()
 	}
 	return nil
 }
+
+// unreadable stands for bytes that are no UTF-8.
+const unreadable = "\ufffd"
 
 // spoilList changes rows, which are the call's own, and counts.
 func (c *call) spoilList(rows []diff.Row, counts diff.Counts) ([]diff.Row, diff.Counts) {
@@ -142,7 +153,7 @@ func (c *call) spoilList(rows []diff.Row, counts diff.Counts) ([]diff.Row, diff.
 	if c.hit.list&listNames != 0 {
 		hostile := []string{
 			"<script>alert(1)</script>", "\x00\x1b[2J\r\n\t\x7f", `"]}}\`, "=cmd|' /C calc'!A0",
-			"\u202etsetal\u2066\u2028", strings.Repeat("z", 5000), "", "event: x\n\ndata: y",
+			"\u202etsetal\u2066\u2028", strings.Repeat("z", 5000), "", "event: x\n\ndata: y", "a" + unreadable + "b",
 		}
 		for i := range rows {
 			rows[i].Name = hostile[rows[i].WorkNo%len(hostile)]
@@ -199,6 +210,44 @@ func (c *call) slow(good []byte) {
 			return
 		}
 		_ = out.Flush()
+	}
+}
+
+// bombMember unpacks to a megabyte. A gzip text may have any number of members.
+var bombMember = sync.OnceValue(func() []byte { return newBody(bytes.Repeat([]byte(" "), 1<<20)).gzip().plain })
+
+const bombMembers = 1 << 10
+
+func (c *call) bomb() {
+	h := c.w.Header()
+	h["Content-Type"], h["Content-Encoding"] = typeJSON, encGzip
+	for range bombMembers {
+		if _, err := c.w.Write(bombMember()); err != nil {
+			return
+		}
+	}
+}
+
+// headers writes header lines until the caller or the Server has gone, or the
+// caller reads no more.
+func (c *call) headers() {
+	conn, _, err := http.NewResponseController(c.w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer conn.Close()
+	lines := []byte("HTTP/1.1 200 OK\r\n")
+	for {
+		select {
+		case <-c.s.closing:
+			return
+		default:
+		}
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // fails with the connection, as the writing then does
+		if _, err := conn.Write(lines); err != nil {
+			return
+		}
+		lines = bytes.Repeat([]byte("X-Padding: xxxxxxxxxxxxxxxxxxxx\r\n"), 100)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cmssim
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestFaults(t *testing.T) {
@@ -71,8 +73,12 @@ func TestFaults(t *testing.T) {
 		},
 		"names": func(a answer, err error) bool {
 			_, d := decode(t, a)
-			return len(d.Rows) == len(want.Rows) && strings.Contains(a.body, "<script>")
+			return len(d.Rows) == len(want.Rows) && strings.Contains(a.body, "<script>") && !utf8.ValidString(a.body)
 		},
+		"bomb": func(a answer, err error) bool {
+			return err == nil && len(a.body) < 2<<20 && a.header.Get("Content-Encoding") == "gzip" && unpacked(t, a.body) == 1<<30
+		},
+		"headers":                      func(a answer, err error) bool { return err != nil && strings.Contains(err.Error(), "headers exceeded") },
 		"vdn=1:171,html":               func(a answer, err error) bool { return a.body == good.body },
 		"vdn=1:171,html,vdn=all,empty": func(a answer, err error) bool { return a.body == "" },
 		"vdn=1:170,html":               func(a answer, err error) bool { return strings.HasPrefix(a.body, "<") },
@@ -91,6 +97,20 @@ func TestFaults(t *testing.T) {
 		mu.Unlock()
 		c.s.Unlock()
 	}
+}
+
+// unpacked is how long a gzip text is, unpacked.
+func unpacked(t *testing.T, text string) int64 {
+	t.Helper()
+	z, err := gzip.NewReader(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, z)
+	if err != nil {
+		t.Error(err)
+	}
+	return n
 }
 
 // TestStubborn is about the faults that last until the caller gives up.
