@@ -63,13 +63,15 @@ type Server struct {
 	ns       *server.Server
 	password string
 	lock     *lock
+	mark     *mark // nil: dir is temporary
 	dir      string
 	remove   bool // dir is temporary
 }
 
 // Start runs a server and returns once it accepts connections. It fails,
 // leaving nothing behind, if the folder is in use by another process, the
-// address is taken, or the stored streams cannot be read. ctx bounds the start
+// address is taken, the stored streams cannot be read, or the newest snapshot is
+// older than one that the stream is known to have held. ctx bounds the start
 // only: end the server with Shutdown.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Log == nil {
@@ -134,7 +136,11 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, fmt.Errorf("configure embedded NATS server: %w", err)
 	}
 	s.ns.SetLoggerV2(log, false, false, false)
-	return s, s.run(ctx, log)
+	if err := s.run(ctx, log); err != nil || s.remove {
+		return s, err
+	}
+	s.mark, err = s.newMark(o.Stream, o.Prefix, o.Log)
+	return s, err
 }
 
 // run starts the configured server and waits until it is ready or has given up.
@@ -244,6 +250,7 @@ func (s *Server) Dir() string { return s.dir }
 // and the folder is free for the next owner when it returns. More calls do
 // nothing.
 func (s *Server) Shutdown() {
+	s.mark.end()
 	if s.ns != nil {
 		s.ns.Shutdown()
 		s.ns.WaitForShutdown()
