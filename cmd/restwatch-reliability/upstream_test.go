@@ -99,10 +99,15 @@ func (s slots) String() string {
 
 // slots counts the calls between two instants.
 func (u *upstream) slots(from, to time.Time, interval time.Duration) (s slots) {
+	return u.slotsOf(from, to, interval, func(diff.VDN) bool { return true })
+}
+
+// slotsOf counts those for some of the VDNs.
+func (u *upstream) slotsOf(from, to time.Time, interval time.Duration, wanted func(diff.VDN) bool) (s slots) {
 	byVDN := map[diff.VDN][]time.Time{}
 	u.mu.Lock()
 	for _, c := range u.calls {
-		if !c.At.Before(from) && c.At.Before(to) {
+		if !c.At.Before(from) && c.At.Before(to) && wanted(c.VDN) {
 			byVDN[c.VDN] = append(byVDN[c.VDN], c.At)
 		}
 	}
