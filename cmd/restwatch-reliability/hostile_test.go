@@ -51,6 +51,9 @@ func TestHostileUpstream(t *testing.T) {
 			most := float64(p.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
 			result(t, "hostile CC-CMS: %s | %d VDNs at once, beside %d that are well | %d such replies; resident %.0f MiB before, %.0f at most; the well: %v | %v",
 				fault, bad, wells, spoilt, before, most, good, found)
+			if most > 1<<10 {
+				t.Errorf("resident %.0f MiB", most)
+			}
 			if spoilt == 0 || good.calls == 0 {
 				t.Errorf("%d replies spoilt, %d calls for those that are well", spoilt, good.calls)
 			}

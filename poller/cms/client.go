@@ -85,6 +85,7 @@ type Client struct {
 	timeout   time.Duration
 	maxBody   int
 	slots     chan struct{}
+	large     atomic.Int64  // bytes that large replies hold
 	limiter   *rate.Limiter // nil: no limit
 	log       *slog.Logger
 	metrics   *metrics
