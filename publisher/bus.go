@@ -80,6 +80,7 @@ type Bus struct {
 	group   *group
 	follow  *nats.Subscription
 	feeds   atomic.Uint64 // feed messages made so far
+	created time.Time     // when the stream was
 	// answerWithin bounds a question to JetStream, ackWithin one attempt to
 	// store, and partBytes the payload of a message; tests make them smaller.
 	answerWithin time.Duration
@@ -100,7 +101,8 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bus: %w", err)
 	}
-	if err := EnsureStream(ctx, js, StreamConfig(o), o.Log); err != nil {
+	stream, err := ensure(ctx, js, StreamConfig(o), o.Log)
+	if err != nil {
 		return nil, err
 	}
 	m, err := newMetrics(o.Metrics)
@@ -114,6 +116,7 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Bus, error) {
 		options:      o,
 		log:          o.Log,
 		metrics:      m,
+		created:      stream.CachedInfo().Created,
 		heads:        heads{byVDN: make(map[diff.VDN]*head)},
 		answerWithin: answerTime,
 		ackWithin:    ackTime,
@@ -162,7 +165,7 @@ func (b *Bus) Close() {
 }
 
 // Check reports why the bus cannot be used just now: no connection, no
-// JetStream, no stream.
+// JetStream, no stream, or not the one that it was opened on.
 func (b *Bus) Check(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		if err := b.nc.LastError(); err != nil { // as of a server that refuses us
@@ -170,10 +173,7 @@ func (b *Bus) Check(ctx context.Context) error {
 		}
 		return fmt.Errorf("NATS: %s", b.nc.Status())
 	}
-	if _, err := b.js.Stream(ctx, b.options.Stream); err != nil {
-		return fmt.Errorf("look up stream %q: %w", b.options.Stream, jetStreamError(err))
-	}
-	return nil
+	return b.checkStream(ctx)
 }
 
 // Load reads the heads of all these VDNs at once, so that their first polls

@@ -52,30 +52,38 @@ func (e *StreamError) Error() string {
 // operator can judge (placement, compression, description, consumer limits),
 // stay as they are. Anything else is a *StreamError; nothing is ever recreated.
 func EnsureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, log *slog.Logger) error {
+	_, err := ensure(ctx, js, want, log)
+	return err
+}
+
+// ensure is EnsureStream, and returns the stream.
+func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, log *slog.Logger) (jetstream.Stream, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	// A replica starting at the same time may create or change the stream
 	// between our look and our step; then look again.
 	for attempt := 1; ; attempt++ {
-		again, err := ensureOnce(ctx, js, want, log)
+		stream, again, err := ensureOnce(ctx, js, want, log)
 		if err == nil || !again || attempt == 3 {
-			return err
+			return stream, err
 		}
 	}
 }
 
-func ensureOnce(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, log *slog.Logger) (again bool, err error) {
-	stream, err := js.Stream(ctx, want.Name)
+func ensureOnce(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, log *slog.Logger) (stream jetstream.Stream, again bool, err error) {
+	stream, err = js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return create(ctx, js, want, log)
 	}
 	if err != nil {
-		return false, fmt.Errorf("look up stream %q: %w", want.Name, jetStreamError(err))
+		return nil, false, fmt.Errorf("look up stream %q: %w", want.Name, jetStreamError(err))
 	}
 	have := stream.CachedInfo().Config
+	if err := unfit(have, want); err != nil {
+		return nil, false, err
+	}
 	changed := have
-	var refused []Difference
 	for _, d := range CompareStream(have, want) {
 		switch {
 		case d.Keep:
@@ -87,37 +95,47 @@ func ensureOnce(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 			}
 			log.Log(ctx, level, "stream setting changed", "stream", want.Name, "setting", d.Name, "have", d.Have, "want", d.Want)
 			changeable[d.Name](&changed, &want)
-		default:
-			refused = append(refused, d)
 		}
 	}
-	if refused != nil {
-		return false, &StreamError{Stream: want.Name, Differences: refused}
-	}
 	if reflect.DeepEqual(changed, have) {
-		return false, nil
+		return stream, false, nil
 	}
 	stream, err = js.UpdateStream(ctx, changed)
 	if err != nil {
-		return true, fmt.Errorf("change stream %q: %w", want.Name, jetStreamError(err))
+		return nil, true, fmt.Errorf("change stream %q: %w", want.Name, jetStreamError(err))
 	}
-	return false, honoured(stream.CachedInfo().Config, want, js.Conn())
+	return stream, false, honoured(stream.CachedInfo().Config, want, js.Conn())
 }
 
-func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, log *slog.Logger) (again bool, err error) {
-	stream, err := js.CreateStream(ctx, want)
+// unfit returns a *StreamError with the differences that cannot be changed, nil
+// if there are none.
+func unfit(have, want jetstream.StreamConfig) error {
+	var refused []Difference
+	for _, d := range CompareStream(have, want) {
+		if !d.Keep && !d.Change {
+			refused = append(refused, d)
+		}
+	}
+	if refused == nil {
+		return nil
+	}
+	return &StreamError{Stream: want.Name, Differences: refused}
+}
+
+func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, log *slog.Logger) (stream jetstream.Stream, again bool, err error) {
+	stream, err = js.CreateStream(ctx, want)
 	var api *jetstream.APIError
 	switch {
 	case err == nil:
 		log.Info("stream created", "stream", want.Name, "subjects", strings.Join(want.Subjects, " "))
-		return false, honoured(stream.CachedInfo().Config, want, js.Conn())
+		return stream, false, honoured(stream.CachedInfo().Config, want, js.Conn())
 	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
-		return true, fmt.Errorf("create stream %q: %w", want.Name, err)
+		return nil, true, fmt.Errorf("create stream %q: %w", want.Name, err)
 	case errors.As(err, &api) && api.ErrorCode == codeSubjectOverlap:
-		return false, fmt.Errorf("create stream %q: %s; use another subject prefix, or remove the other stream",
+		return nil, false, fmt.Errorf("create stream %q: %s; use another subject prefix, or remove the other stream",
 			want.Name, overlap(ctx, js, want))
 	}
-	return false, fmt.Errorf("create stream %q: %w", want.Name, jetStreamError(err))
+	return nil, false, fmt.Errorf("create stream %q: %w", want.Name, jetStreamError(err))
 }
 
 const codeSubjectOverlap jetstream.ErrorCode = 10065

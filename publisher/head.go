@@ -84,16 +84,18 @@ func (c *heads) heard(v diff.VDN, seq uint64) {
 	}
 }
 
-// newest returns the highest sequence heard of so far, for read.
-func (c *heads) newest(v diff.VDN) uint64 {
+// known returns the sequence of the last head that was read or written, and the
+// highest sequence heard of so far, for read.
+func (c *heads) known(v diff.VDN) (seq, newest uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.of(v).newest
+	h := c.of(v)
+	return h.seq, h.newest
 }
 
 // read puts in what the stream said. newest is what had been heard before it
 // was asked: if nothing more was since, what it said stands even against that,
-// as after a stream was made anew. It returns the head to go by.
+// as what is heard need not come from the stream. It returns the head to go by.
 func (c *heads) read(v diff.VDN, got head, newest uint64) head {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,6 +148,7 @@ func (c *heads) keep(v diff.VDN, seq uint64, s diff.Snapshot) {
 // The snapshot is shared: it must not be changed. It comes from memory if it is
 // known to be the newest, else from the stream's leader. A stored snapshot that
 // cannot be used is a *MessageError, and stays one until somebody removes it.
+// ErrLost says that the leader has only an older one than this process knew.
 func (b *Bus) Head(ctx context.Context, v diff.VDN) (diff.Snapshot, uint64, error) {
 	if h, ok := b.heads.current(v, b.wire.session()); ok {
 		return h.snapshot, h.seq, nil
@@ -166,8 +169,12 @@ func (b *Bus) reload(ctx context.Context, v diff.VDN, why string) (head, error) 
 	b.metrics.reloads.WithLabelValues(why).Inc()
 	ctx, cancel := context.WithTimeout(ctx, b.answerWithin)
 	defer cancel()
-	session, newest := b.wire.session(), b.heads.newest(v)
+	session := b.wire.session()
+	known, newest := b.heads.known(v)
 	h, err := b.readHead(ctx, v)
+	if err == nil && h.seq < known {
+		err = b.lostHead(ctx, v, h.seq, known)
+	}
 	if err != nil {
 		b.heads.drop(v)
 		return head{}, err
@@ -236,14 +243,27 @@ func decodeOf(v diff.VDN, subject string, seq uint64, data []byte, strict bool) 
 // Recheck makes sure that the heads of these VDNs are still the newest, for
 // when the connection cannot be trusted to have told: after a tick that came
 // twice or that another replica had before, and now and then. Those that are
-// not are read again, here or by Head. On an error none of them counts any more.
+// not are read again, here or by Head. It looks at the stream, too. On an error
+// none of them counts any more.
 func (b *Bus) Recheck(ctx context.Context, vdns []diff.VDN) error {
+	if err := b.recheckAll(ctx, vdns); err != nil {
+		for _, v := range vdns {
+			b.heads.drop(v)
+		}
+		return fmt.Errorf("recheck heads: %w", err)
+	}
+	return nil
+}
+
+func (b *Bus) recheckAll(ctx context.Context, vdns []diff.VDN) error {
+	look, cancel := context.WithTimeout(ctx, b.answerWithin)
+	defer cancel()
+	if err := b.checkStream(look); err != nil {
+		return err
+	}
 	for chunk := range slices.Chunk(vdns, multiLastMax) {
 		if err := b.recheck(ctx, chunk); err != nil {
-			for _, v := range vdns {
-				b.heads.drop(v)
-			}
-			return fmt.Errorf("recheck heads: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -210,35 +210,6 @@ func TestUnusableHead(t *testing.T) {
 	}
 }
 
-// TestStreamMadeAnew has an operator delete the stream under a running service.
-func TestStreamMadeAnew(t *testing.T) {
-	b := memoryBus(t)
-	for range 3 {
-		commit(t, b, vdn, 1, 2)
-	}
-	prev, seq, err := b.Head(t.Context(), vdn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.js.DeleteStream(t.Context(), "REST"); err != nil {
-		t.Fatal(err)
-	}
-	if err := EnsureStream(t.Context(), b.js, StreamConfig(b.options), nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Commit(t.Context(), seq, &prev, made(vdn, &prev, 1, 2)); !errors.Is(err, ErrConflict) {
-		t.Errorf("got %v, want a conflict", err)
-	}
-	for i := range 3 { // and from then on as if new, lower sequences and all
-		got, _, err := b.Head(t.Context(), vdn)
-		if err != nil || got.Revision != int64(i) {
-			t.Fatalf("got revision %d, %v, want %d", got.Revision, err, i)
-		}
-		commit(t, b, vdn, 1, 2)
-	}
-	audited(t, b)
-}
-
 func TestLoadMany(t *testing.T) {
 	t.Parallel()
 	b := memoryBus(t)

@@ -78,6 +78,10 @@ func (b *Bus) storeUntil(items []*item, giveUp time.Time) {
 		v := verdictOf(err)
 		late := time.Now().After(giveUp) || try >= storeTries && v != away
 		if v == away {
+			if gone := b.unheard(err); gone != nil {
+				b.fail(items, gone)
+				return
+			}
 			items = b.dropFeeds(items, err)
 		}
 		switch {
@@ -202,7 +206,7 @@ func (b *Bus) open(it *item, giveUp time.Time) bool {
 		switch {
 		case errors.Is(err, errNoMessage):
 		case err != nil:
-			if time.Now().After(giveUp) || it.ctx.Err() != nil {
+			if time.Now().After(giveUp) || it.ctx.Err() != nil || noStream(err) {
 				b.fail([]*item{it}, fmt.Errorf("read head: %w", err))
 				return false
 			}

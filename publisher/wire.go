@@ -24,6 +24,7 @@ const (
 // Error codes of JetStream that a commit has to tell apart.
 const (
 	codeNoMessage       = 10037
+	codeNoStream        = 10059
 	codeWrongLast       = 10071 // the head is another one
 	codeWrongLastUnsure = 10164 // the same, or a write on the subject is under way
 )
@@ -50,6 +51,13 @@ func (r *refusal) passing() bool {
 	}
 	// Overload and leaderless moments, whatever their number.
 	return r.Code == 429 || r.Code == 503
+}
+
+// noStream reports whether the server has answered that there is no such
+// stream.
+func noStream(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.ErrCode == codeNoStream
 }
 
 var (
