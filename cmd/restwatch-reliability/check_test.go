@@ -180,11 +180,11 @@ func (s *site) compare(t *testing.T, f *findings, tr trail, h *lives, events []d
 	if int64(len(events)) != last.LastSequence {
 		t.Errorf("VDN %v: %d events stored, the snapshot says %d", h.vdn, len(events), last.LastSequence)
 	}
-	if cuts := s.nc.Stats().Reconnects; max(tr.eventGaps, tr.snapshotGaps) > cuts {
+	if cuts := s.nc.Stats().Reconnects + s.splits; max(tr.eventGaps, tr.snapshotGaps) > cuts {
 		t.Errorf("VDN %v: %d gaps in the events heard, %d in the snapshots, but the connection was lost %d times", h.vdn, tr.eventGaps, tr.snapshotGaps, cuts)
 	}
 	f.heard += len(tr.events)
-	if s.nc.Stats().Reconnects == 0 {
+	if s.nc.Stats().Reconnects+s.splits == 0 {
 		// Who was never cut off hears all that is stored.
 		eventually(t, "the last event for subscribers", func() bool {
 			s.heard.Lock()

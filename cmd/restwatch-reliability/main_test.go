@@ -20,6 +20,8 @@ var (
 	soak  = flag.Duration("soak", 2*time.Minute, "how long the soak of the long form lasts")
 )
 
+const loopback = "127.0.0.1"
+
 // patience bounds every wait for something that must happen.
 const patience = time.Minute
 

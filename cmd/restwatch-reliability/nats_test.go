@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -20,24 +21,27 @@ const beNATS = "RELIABILITY_NATS"
 // natsSpec is what such a server is told.
 type natsSpec struct {
 	Name, Dir   string
+	Host        string
 	Port        int
 	ClusterPort int // 0: alone
 	Routes      []string
 }
 
-// natsMain is the server's process. It ends with its standard input.
+// natsMain is the server's process. It ends with its standard input, or by the
+// signals that nats-server takes.
 func natsMain(spec string) int {
 	var n natsSpec
 	if err := json.Unmarshal([]byte(spec), &n); err != nil {
 		fmt.Println(err)
 		return 2
 	}
-	// As deployments/nats-server.conf has it.
+	// As deployments/nats-server.conf has it, but for a lame duck of minutes.
 	opts := &server.Options{
-		ServerName: n.Name, Host: "127.0.0.1", Port: n.Port, JetStream: true, StoreDir: n.Dir, SyncAlways: true, NoSigs: true,
+		ServerName: n.Name, Host: n.Host, Port: n.Port, JetStream: true, StoreDir: n.Dir, SyncAlways: true,
+		LameDuckDuration: 8 * time.Second, LameDuckGracePeriod: 3 * time.Second,
 	}
 	if n.ClusterPort != 0 {
-		opts.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: n.ClusterPort}
+		opts.Cluster = server.ClusterOpts{Name: "c", Host: n.Host, Port: n.ClusterPort}
 		for _, r := range n.Routes {
 			u, err := url.Parse(r)
 			if err != nil {
@@ -59,8 +63,10 @@ func natsMain(spec string) int {
 		return 2
 	}
 	fmt.Println("nats ready")
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	s.Shutdown()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		s.Shutdown()
+	}()
 	s.WaitForShutdown()
 	return 0
 }
@@ -69,9 +75,13 @@ func natsMain(spec string) int {
 type node struct {
 	*process
 	spec natsSpec
+	// namespace that it runs in, "" for the test's own.
+	namespace string
 }
 
-func (n *node) url() string { return "nats://127.0.0.1:" + strconv.Itoa(n.spec.Port) }
+func (n *node) url() string {
+	return "nats://" + net.JoinHostPort(n.spec.Host, strconv.Itoa(n.spec.Port))
+}
 
 func (n *node) start(t *testing.T) {
 	t.Helper()
@@ -83,7 +93,7 @@ func (n *node) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.process = spawn(t, []string{beNATS + "=" + string(spec)}, self)
+	n.process = spawnIn(t, n.namespace, []string{beNATS + "=" + string(spec)}, self)
 	n.await(t, "nats ready")
 }
 
@@ -91,24 +101,34 @@ func (n *node) start(t *testing.T) {
 func startNATS(t *testing.T, n int) []*node {
 	t.Helper()
 	nodes := make([]*node, n)
-	var routes []string
 	for i := range nodes {
-		nodes[i] = &node{spec: natsSpec{Name: fmt.Sprintf("n%d", i), Dir: t.TempDir(), Port: freePort(t)}}
+		nodes[i] = &node{spec: natsSpec{Name: fmt.Sprintf("n%d", i), Dir: t.TempDir(), Host: loopback, Port: freePort(t)}}
 		if n > 1 {
 			nodes[i].spec.ClusterPort = freePort(t)
-			routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", nodes[i].spec.ClusterPort))
+		}
+	}
+	startAll(t, nodes)
+	return nodes
+}
+
+// startAll starts servers that know one another.
+func startAll(t *testing.T, nodes []*node) {
+	t.Helper()
+	var routes []string
+	for _, nd := range nodes {
+		if nd.spec.ClusterPort != 0 {
+			routes = append(routes, "nats-route://"+net.JoinHostPort(nd.spec.Host, strconv.Itoa(nd.spec.ClusterPort)))
 		}
 	}
 	for _, nd := range nodes {
 		nd.spec.Routes = routes
 		nd.start(t)
 	}
-	return nodes
 }
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", loopback+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,16 @@ type process struct {
 	said bytes.Buffer
 }
 
+// spawnIn is spawn in a network namespace, "" for the test's own.
+func spawnIn(t *testing.T, namespace string, env []string, path string, args ...string) *process {
+	t.Helper()
+	if namespace == "" {
+		return spawn(t, env, path, args...)
+	}
+	// ip becomes the program: the pid is the same.
+	return spawn(t, env, "ip", append([]string{"netns", "exec", namespace, path}, args...)...)
+}
+
 // spawn starts a program with this environment and no other.
 func spawn(t *testing.T, env []string, path string, args ...string) *process {
 	t.Helper()

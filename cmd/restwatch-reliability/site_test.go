@@ -21,6 +21,9 @@ type site struct {
 	env    []string
 	bus    string
 	truths map[diff.VDN]*lives
+	// splits is how often NATS could not carry messages to this test, with no
+	// connection lost.
+	splits uint64
 
 	nc    *nats.Conn
 	heard sync.Mutex // guards all below
@@ -43,7 +46,13 @@ type trail struct {
 // open prepares an installation at a NATS server; "" is the embedded one.
 func open(t *testing.T, vdns int, interval time.Duration, bus string, ahead time.Duration, more ...string) *site {
 	t.Helper()
-	s := &site{upstream: startUpstream(t, vdns, ahead), bus: bus, truths: map[diff.VDN]*lives{},
+	return openAt(t, loopback, vdns, interval, bus, ahead, more...)
+}
+
+// openAt has CC-CMS at that address.
+func openAt(t *testing.T, address string, vdns int, interval time.Duration, bus string, ahead time.Duration, more ...string) *site {
+	t.Helper()
+	s := &site{upstream: startUpstream(t, address, vdns, ahead), bus: bus, truths: map[diff.VDN]*lives{},
 		trail: map[diff.VDN]*trail{}, feeds: map[diff.VDN][]diff.Feed{}}
 	for _, v := range s.VDNs() {
 		s.truths[v] = begun(s.upstream, v)

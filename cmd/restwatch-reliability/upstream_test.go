@@ -31,11 +31,13 @@ type upstream struct {
 	frozen time.Time // since when nothing happens any more; zero: all goes on
 }
 
-func startUpstream(t *testing.T, vdns int, ahead time.Duration) *upstream {
+// startUpstream has it listen at a free port of the address.
+func startUpstream(t *testing.T, address string, vdns int, ahead time.Duration) *upstream {
 	t.Helper()
 	u := &upstream{caFile: filepath.Join(t.TempDir(), "ca.pem"), ahead: ahead}
 	var err error
 	u.Server, err = cmssim.Start(cmssim.Options{
+		Addr:      address + ":0",
 		AccessKey: accessKey, SecretKey: secretKey, Now: u.now, FaultSeed: int64(*seed),
 		Tenants: cmssim.Tenants(vdns, cmssim.Tenant{World: cmssim.Config{VDN: diff.VDN{CC: 1, ID: 1}, Agents: 60, Seed: int64(*seed), Speed: 30}}),
 		Trace: func(c cmssim.Call) {
