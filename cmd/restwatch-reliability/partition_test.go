@@ -1,0 +1,79 @@
+package reliability
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPartition cuts off a replica, a node of the cluster, and the two together,
+// for a short time and for one in which their connections are given up. All of
+// them go on running, and reach CC-CMS.
+func TestPartition(t *testing.T) {
+	if !*long || !inNetwork(t) {
+		return
+	}
+	const interval = 500 * time.Millisecond
+	name := os.Getenv(insideOf)
+	c := &cluster{}
+	for i := range 3 {
+		c.nodes = append(c.nodes, &node{namespace: name + "-" + machines[i], spec: natsSpec{
+			Name: machines[i], Dir: t.TempDir(), Host: natsAddress(i), Port: 4222, ClusterPort: 6222,
+		}})
+	}
+	startAll(t, c.nodes)
+	c.fleet = &fleet{interval: interval, site: openAt(t, cmsAddress, 20, interval, urls(c.nodes), 0, "REPLICAS=3")}
+	c.meet(t)
+	for i := 3; i < len(machines); i++ {
+		env := append(slices.Clone(c.env), "RESTWATCH_HTTP_ADDR="+serviceAddress(i)+":8080")
+		p := spawnIn(t, name+"-"+machines[i], env, binary, "serve")
+		c.alive = append(c.alive, p)
+		p.await(t, "snapshots loaded")
+	}
+	c.everywhere(t, "ok")
+
+	for _, kind := range []string{"a replica", "a node", "a replica with one node"} {
+		var slowest, healed time.Duration
+		cuts := times(0, 6)
+		seen := c.watched(t, 4, func() {
+			for i := range cuts {
+				var off []string
+				if strings.Contains(kind, "replica") {
+					off = append(off, machines[3+i%2])
+				}
+				if strings.Contains(kind, "node") {
+					off = append(off, machines[(c.leader(t)+i%3)%3]) // the leader, and others
+				}
+				for i := range c.alive {
+					c.works(t, i)
+				}
+				c.splits++
+				bridge(t, island, off...)
+				from := time.Now()
+				slowest = max(slowest, c.again(t))
+				let([]time.Duration{12 * time.Second, 75 * time.Second}[i%2] - time.Since(from))
+				bridge(t, mainBridge, off...)
+				from = time.Now()
+				c.whole(t)
+				c.again(t)
+				for i := range c.alive {
+					c.works(t, i)
+				}
+				healed = max(healed, time.Since(from))
+			}
+		})
+		result(t, "network partition, %s cut off | %d, in turn for 12 s and 75 s | all VDNs polled twice again at most %v after; all at work again at most %v after it was healed; %v; %s |",
+			kind, cuts, slowest.Round(time.Millisecond), healed.Round(time.Millisecond), seen, c.commits(t))
+	}
+	result(t, "these together, read back | %v", c.check(t))
+}
+
+// works waits until a replica has ended a poll.
+func (f *fleet) works(t *testing.T, i int) {
+	t.Helper()
+	const polls = "restwatch_poll_duration_seconds_count"
+	before := f.alive[i].metric(t, polls)
+	eventually(t, "a poll of each replica", func() bool { return f.alive[i].metric(t, polls) > before })
+}
