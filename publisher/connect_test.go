@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 )
 
@@ -261,5 +262,72 @@ func TestConnectTLS(t *testing.T) {
 	}
 	if got := <-serials; got != 11 {
 		t.Errorf("got certificate %d after a reconnect, want 11", got)
+	}
+}
+
+// TestConnectionSilent has the network swallow what is sent, as a firewall does
+// that forgot a connection, or a switch that fails: nobody says that it is gone.
+func TestConnectionSilent(t *testing.T) {
+	t.Parallel() // it mostly waits for answers that do not come
+	s := natsServer(t, &server.Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := make(chan struct{}) // closed: the first connection is
+	never := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for quiet := silent; ; quiet = never {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			back, err := net.Dial("tcp", s.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			wg.Go(func() { forward(back, c, quiet) })
+			wg.Go(func() { forward(c, back, quiet) })
+		}
+	})
+	nc, err := Connect(t.Context(), ConnectOptions{URLs: l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		nc.Close()
+		s.Shutdown() // ends what is left of the silent connection
+		wg.Wait()
+	})
+	back := nc.StatusChanged(nats.CONNECTED)
+	close(silent)
+	const soon = 30 * time.Second // it is a third of that, and was a minute
+	select {
+	case <-back:
+	case <-time.After(soon):
+		t.Fatalf("still on the silent connection after %v", soon)
+	}
+	if err := nc.FlushTimeout(soon); err != nil {
+		t.Error(err)
+	}
+}
+
+// forward copies until one of the two ends, and nothing once it is quiet.
+func forward(to, from net.Conn, quiet <-chan struct{}) {
+	defer to.Close()
+	b := make([]byte, 4096)
+	for {
+		n, err := from.Read(b)
+		select {
+		case <-quiet:
+		default:
+			_, _ = to.Write(b[:n]) // if it has ended, so will from
+		}
+		if err != nil {
+			return
+		}
 	}
 }
