@@ -79,8 +79,9 @@ type Bus struct {
 	heads   heads
 	group   *group
 	follow  *nats.Subscription
-	feeds   atomic.Uint64 // feed messages made so far
-	created time.Time     // when the stream was
+	feeds   atomic.Uint64         // feed messages made so far
+	created time.Time             // when the stream was
+	stuck   atomic.Pointer[error] // why the last batch was given up, nil: it was stored
 	// answerWithin bounds a question to JetStream, ackWithin one attempt to
 	// store, and partBytes the payload of a message; tests make them smaller.
 	answerWithin time.Duration
@@ -165,13 +166,18 @@ func (b *Bus) Close() {
 }
 
 // Check reports why the bus cannot be used just now: no connection, no
-// JetStream, no stream, or not the one that it was opened on.
+// JetStream, no stream, or not the one that it was opened on; or that the last
+// batch could not be stored however often it was tried, as on a disk that is
+// full.
 func (b *Bus) Check(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		if err := b.nc.LastError(); err != nil { // as of a server that refuses us
 			return fmt.Errorf("NATS: %s: %w", b.nc.Status(), trimmed{err})
 		}
 		return fmt.Errorf("NATS: %s", b.nc.Status())
+	}
+	if err := b.stuck.Load(); err != nil {
+		return fmt.Errorf("nothing can be stored in stream %q: %w", b.options.Stream, *err)
 	}
 	return b.checkStream(ctx)
 }

@@ -70,6 +70,7 @@ func (b *Bus) storeUntil(items []*item, giveUp time.Time) {
 		}
 		last, err := b.sendItems(items)
 		if err == nil {
+			b.stuck.Store(nil)
 			b.metrics.batches.Observe(float64(len(items)))
 			b.deliver(items, last)
 			return
@@ -104,6 +105,9 @@ func (b *Bus) storeUntil(items []*item, giveUp time.Time) {
 			items = b.settle(items, giveUp)
 		}
 		if late {
+			if v != away { // then Check finds that by itself
+				b.stuck.Store(&err)
+			}
 			b.fail(items, err)
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -138,6 +139,32 @@ func TestStreamChanged(t *testing.T) {
 		t.Error(err)
 	}
 	if err := commitWithin(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStuck has the server answer nothing that is to be stored, as it does on a
+// disk that is full, while it answers questions.
+func TestStuck(t *testing.T) {
+	b := memoryBus(t)
+	prev, seq := commit(t, b, vdn, 0, 2)
+	b.answerWithin = 20 * time.Millisecond
+	full := true
+	inject(b, &faults{before: func(m *nats.Msg) error {
+		if full && strings.HasPrefix(m.Subject, ingest) {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}})
+	if _, err := b.Commit(t.Context(), seq, &prev, made(vdn, &prev, 1, 2)); !errors.Is(err, ErrUndecided) {
+		t.Errorf("got %v, want that it is not known", err)
+	}
+	if err := b.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing can be stored") {
+		t.Errorf("got %v, want that nothing can be stored", err)
+	}
+	full = false
+	commit(t, b, vdn, 1, 2)
+	if err := b.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
