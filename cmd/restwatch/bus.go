@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -17,8 +18,8 @@ import (
 // connection to NATS, wherever the server is.
 type connection struct {
 	*nats.Conn
-	url  string // for subscribers
-	stop func() // of the embedded server
+	url    string           // for subscribers
+	server *embedded.Server // nil: it is not ours
 }
 
 // close undoes all that connectBus did.
@@ -27,11 +28,40 @@ func (c connection) close() {
 	c.stop()
 }
 
+func (c connection) stop() {
+	if c.server != nil {
+		c.server.Shutdown()
+	}
+}
+
+// watch returns when ctx is done, or with the reason when the embedded server
+// can store nothing any more.
+func (c connection) watch(ctx context.Context) (broken error) {
+	if c.server == nil {
+		<-ctx.Done()
+		return nil
+	}
+	look := time.NewTicker(2 * time.Second)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		// Twice, as a stream may just be on its way.
+		before := broken
+		if broken = c.server.Broken(); broken != nil && before != nil {
+			return broken
+		}
+	}
+}
+
 // connectBus connects to NATS: to the embedded server, which it starts, if the
 // settings name no other.
 func connectBus(ctx context.Context, cfg config.Config, instance string, log *slog.Logger) (connection, error) {
 	opts := natsOptions(cfg, instance, log)
-	c := connection{url: cfg.NATSURL, stop: func() {}}
+	c := connection{url: cfg.NATSURL}
 	if cfg.NATSURL == "" {
 		server, err := embedded.Start(ctx, embedded.Options{
 			Dir: cfg.StoreDir, Listen: string(cfg.NATSListen), SyncAlways: true,
@@ -42,7 +72,7 @@ func connectBus(ctx context.Context, cfg config.Config, instance string, log *sl
 		}
 		log.Info("embedded NATS started", "subscribers", server.URL(), "store", server.Dir())
 		opts.InProcess = server.InProcess()
-		c.url, c.stop = server.URL(), server.Shutdown
+		c.url, c.server = server.URL(), server
 	}
 	nc, err := publisher.Connect(ctx, opts)
 	if err != nil {

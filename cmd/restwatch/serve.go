@@ -118,6 +118,19 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 		return err
 	}
 	defer nats.close()
+	// Only a new start mends a store that broke, and whoever supervises the
+	// service sees to that.
+	broken := make(chan error, 1)
+	ctx, end := context.WithCancel(ctx)
+	go func() {
+		err := nats.watch(ctx)
+		if err != nil {
+			log.Error("nothing can be stored any more, restwatch ends", "error", err)
+		}
+		end()
+		broken <- err
+	}()
+	defer func() { end(); err = errors.Join(err, <-broken) }()
 
 	bus, err := publisher.Open(ctx, nats.Conn, publisher.Options{
 		Stream: cfg.Stream, Prefix: cfg.SubjectPrefix, Replicas: cfg.Replicas, Retention: cfg.Retention,

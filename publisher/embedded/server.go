@@ -243,6 +243,16 @@ func (s *Server) URL() string {
 	return "nats://" + addr.String()
 }
 
+// Broken says why the server can store nothing any more, nil while it can. It
+// stays so until it is started anew: after a disk was full, for one, also when
+// there is room again.
+func (s *Server) Broken() error {
+	if h := s.ns.Healthz(nil); h.Status != "ok" {
+		return fmt.Errorf("embedded NATS server in %q: %s", s.dir, h.Error)
+	}
+	return nil
+}
+
 // Dir is the store folder.
 func (s *Server) Dir() string { return s.dir }
 
