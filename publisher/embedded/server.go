@@ -47,8 +47,8 @@ type Options struct {
 	// SyncAlways has each commit on the disk before it is acknowledged.
 	// Without it a power cut (not a crash) may lose up to two minutes.
 	SyncAlways bool
-	// MaxStore caps what JetStream writes to disk, in bytes; 0 leaves it at
-	// three quarters of what is free at start.
+	// MaxStore caps what JetStream has on the disk, in bytes; 0 is what it has at
+	// the start and three quarters of what is free.
 	MaxStore int64
 	// MaxPayload is the largest message in bytes; 0 is the server's default
 	// of 1 MiB.
@@ -69,9 +69,9 @@ type Server struct {
 }
 
 // Start runs a server and returns once it accepts connections. It fails,
-// leaving nothing behind, if the folder is in use by another process, the
-// address is taken, the stored streams cannot be read, or the newest snapshot is
-// older than one that the stream is known to have held. ctx bounds the start
+// leaving nothing behind, if the folder is in use by another process, its disk
+// is full, the address is taken, the stored streams cannot be read, or the newest
+// snapshot is older than one that the stream is known to have held. ctx bounds the start
 // only: end the server with Shutdown.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Log == nil {
@@ -104,6 +104,11 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 
+	if o.MaxStore == 0 {
+		if o.MaxStore, err = storeLimit(s.dir, free); err != nil {
+			return nil, err
+		}
+	}
 	service, readers, err := accounts(o.Stream, o.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("configure embedded NATS server: %w", err)
