@@ -28,11 +28,13 @@ type findings struct {
 	guesses int // inferred ones that are not true: allowed, and counted
 	gone    int // of those, rests ended or cancelled that were not
 	repeats int // stored once more under the same id
+	gaps    int // feeds that tell of a gap
+	twice   int // heard once more, which the change of a stream's leader can bring
 }
 
 func (f findings) String() string {
-	return fmt.Sprintf("%d VDNs, %d revisions, %d events stored (%d certain, %d heard live), %d feeds; certain wrong %d, inferred wrong %d (departures %d), stored twice %d",
-		f.vdns, f.revisions, f.events, f.certain, f.heard, f.feeds, f.wrong, f.guesses, f.gone, f.repeats)
+	return fmt.Sprintf("%d VDNs, %d revisions, %d events stored (%d certain, %d heard live), %d feeds (%d of a gap); certain wrong %d, inferred wrong %d (departures %d), stored twice %d, heard twice %d",
+		f.vdns, f.revisions, f.events, f.certain, f.heard, f.feeds, f.gaps, f.wrong, f.guesses, f.gone, f.repeats, f.twice)
 }
 
 // check lets the agents rest, waits until the service knows their last state,
@@ -133,6 +135,8 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 			if n := int64(len(events[v])); e.Sequence != n {
 				t.Errorf("VDN %v: sequence %d is the event %d", v, e.Sequence, n)
 			}
+		case m.Feed != nil && m.Feed.Gap != nil:
+			f.gaps++
 		case m.Snapshot != nil:
 			v := diff.VDN{CC: m.Snapshot.CC, ID: m.Snapshot.VDN}
 			last[v] = m.Snapshot
@@ -142,6 +146,7 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 		t.Errorf("torn batches of %v", torn)
 	}
 	f.feeds = audit.Feeds
+	f.twice = s.heardTwice()
 	for v, h := range s.truths {
 		if last[v] == nil {
 			t.Errorf("VDN %v has no snapshot", v)
@@ -172,6 +177,12 @@ func (s *site) heardSoFar(t *testing.T) map[diff.VDN]trail {
 		all[v] = c
 	}
 	return all
+}
+
+func (s *site) heardTwice() int {
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	return s.twice
 }
 
 // compare holds what was stored against what was heard.
@@ -237,6 +248,11 @@ func (s *site) judge(t *testing.T, f *findings, h *lives, events []diff.Event) {
 		case wrong != "" && certain:
 			f.wrong++
 			t.Errorf("VDN %v: %s", h.vdn, wrong)
+			for _, other := range events[max(0, i-200):min(len(events), i+5)] {
+				if other.WorkNo == e.WorkNo {
+					t.Logf("told of him: %+v", other)
+				}
+			}
 		case wrong != "":
 			f.guesses++
 			if e.Kind == diff.KindEnded || e.Kind == diff.KindCancelled {

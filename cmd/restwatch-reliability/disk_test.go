@@ -58,45 +58,73 @@ func (d *disk) free(t *testing.T) {
 
 func (d *disk) ballast() string { return filepath.Join(d.dir, "ballast") }
 
-// TestDiskFull fills the disk of the NATS server, and frees it after a while:
-// of a server on its own, and of the embedded one.
+// TestDiskFull fills the disk of the NATS server: of one on its own, and of the
+// embedded one. Either stores nothing more from then on, until it is started
+// anew, and there is room.
 func TestDiskFull(t *testing.T) {
 	if !*long {
 		return
 	}
 	const interval = 250 * time.Millisecond
+	fills := times(0, 5)
 	t.Run("external", func(t *testing.T) {
 		d := newDisk(t, 64)
 		n := &node{spec: natsSpec{Name: "n", Dir: d.store(), Host: loopback, Port: freePort(t)}}
 		n.start(t)
 		f := &fleet{interval: interval, site: open(t, 10, interval, n.url(), 0)}
 		f.grow(t, 2)
-		filled(t, "nats-server", f, d)
+		f.everywhere(t, "ok")
+		var unready, well time.Duration
+		for range fills {
+			let(2 * time.Second)
+			d.fill(t)
+			from := time.Now()
+			for _, p := range f.alive {
+				eventually(t, "unreadiness", func() bool { return !p.ready(t) })
+			}
+			unready = max(unready, time.Since(from))
+			d.free(t)
+			if n.stop(t) != 0 {
+				t.Errorf("nats-server ended so: %s", n.log())
+			}
+			n.start(t)
+			from = time.Now()
+			f.again(t)
+			f.everywhere(t, "ok")
+			for _, p := range f.alive {
+				eventually(t, "readiness", func() bool { return p.ready(t) })
+			}
+			well = max(well, time.Since(from))
+		}
+		result(t, "disk full, nats-server, then room and a restart of it | %d | not ready after at most %v, ready again at most %v after the restart; %s | %v",
+			fills, unready.Round(time.Millisecond), well.Round(time.Millisecond), f.commits(t), f.check(t))
 	})
 	t.Run("embedded", func(t *testing.T) {
 		d := newDisk(t, 64)
-		f := &fleet{interval: interval, site: open(t, 10, interval, "", 0, "STORE_DIR="+d.store())}
-		f.grow(t, 1)
-		filled(t, "embedded", f, d)
+		s := open(t, 10, interval, "", 0, "STORE_DIR="+d.store())
+		p := s.serve(t)
+		s.atWork(t, p)
+		s.everywhere(t, "ok")
+		var ended, refused, well time.Duration
+		for range fills {
+			let(2 * time.Second)
+			d.fill(t)
+			from := time.Now()
+			if code := p.exit(t); code != 1 || p.line("restwatch: ", "no space left on device") == "" {
+				t.Errorf("exit %d:\n%s", code, p.log())
+			}
+			ended = max(ended, time.Since(from))
+			// A supervisor starts it again, room or no room.
+			p = s.serve(t)
+			if code := p.exit(t); code != 1 || p.line("restwatch: ", "no space left on device") == "" {
+				t.Errorf("exit %d of a start on a full disk:\n%s", code, p.log())
+			}
+			refused = max(refused, time.Since(p.started))
+			d.free(t)
+			p = s.serve(t)
+			well = max(well, s.atWork(t, p))
+		}
+		result(t, "disk full, embedded | %d | ended with the reason after at most %v, a start without room after at most %v; with room at work after at most %v | %v",
+			fills, ended.Round(time.Millisecond), refused.Round(time.Millisecond), well.Round(time.Millisecond), s.check(t))
 	})
-}
-
-func filled(t *testing.T, what string, f *fleet, d *disk) {
-	t.Helper()
-	f.everywhere(t, "ok")
-	times := times(0, 5)
-	var told, well time.Duration
-	for range times {
-		let(2 * time.Second)
-		d.fill(t)
-		from := time.Now()
-		eventually(t, "uncommitted polls", func() bool { return f.alive[0].line("poll not stored") != "" })
-		told = max(told, time.Since(from))
-		let(5 * time.Second)
-		d.free(t)
-		from = time.Now()
-		f.everywhere(t, "ok")
-		well = max(well, time.Since(from))
-	}
-	result(t, "disk full, %s | %d | said after %v at most; all feeds ok again %v after there was room | %v; %s", what, times, told, well, f.check(t), f.commits(t))
 }

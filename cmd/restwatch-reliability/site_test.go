@@ -1,6 +1,7 @@
 package reliability
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -30,11 +31,13 @@ type site struct {
 	trail map[diff.VDN]*trail
 	feeds map[diff.VDN][]diff.Feed
 	odd   []string // what must not have been heard
+	twice int      // events and snapshots that were heard once more
 }
 
 // trail is what a core subscriber heard of one VDN.
 type trail struct {
 	first    *diff.Snapshot
+	last     []byte            // the last snapshot, as it was heard
 	events   map[string][]byte // by id
 	sequence int64
 	revision int64
@@ -143,6 +146,7 @@ func (s *site) hear(m *nats.Msg) {
 			if string(before) != string(m.Data) {
 				wrong("id %s says two things:\n%s\n%s", e.ID(), before, m.Data)
 			}
+			s.twice++
 			return
 		}
 		tr.events[e.ID()] = slices.Clone(m.Data)
@@ -163,6 +167,10 @@ func (s *site) hear(m *nats.Msg) {
 		switch {
 		case tr.first == nil:
 			tr.first = &snap
+		case bytes.Equal(m.Data, tr.last):
+			// A leader may have published what its successor publishes again.
+			s.twice++
+			return
 		case snap.Revision <= tr.revision || snap.LastSequence < tr.sequence:
 			wrong("revision %d of sequence %d follows %d of %d", snap.Revision, snap.LastSequence, tr.revision, tr.sequence)
 		default:
@@ -173,7 +181,7 @@ func (s *site) hear(m *nats.Msg) {
 				tr.eventGaps++
 			}
 		}
-		tr.revision, tr.sequence = snap.Revision, snap.LastSequence
+		tr.last, tr.revision, tr.sequence = m.Data, snap.Revision, snap.LastSequence
 	case strings.HasPrefix(m.Subject, "rest.v1.feed."):
 		f, err := publisher.DecodeFeed(m.Data)
 		if err != nil {
