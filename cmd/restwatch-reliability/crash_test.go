@@ -1,7 +1,9 @@
 package reliability
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -47,7 +49,51 @@ func TestCrashes(t *testing.T) {
 	}
 	starts = append(starts, s.atWork(t, p))
 	f := s.check(t)
-	slices.Sort(starts)
-	result(t, "embedded, kill -9 | %d kills: %d before the first poll, %d at work, %d in the shutdown (%d had ended by then) | at work after %v at first, after a crash %v (median), %v (most) | %v",
-		kills, moments[0], moments[1], moments[2], ended, first.Round(time.Millisecond), starts[len(starts)/2].Round(time.Millisecond), starts[len(starts)-1].Round(time.Millisecond), f)
+	result(t, "embedded, kill -9 | %d kills: %d before the first poll, %d at work, %d in the shutdown (%d had ended by then) | at work after %v at first, after a crash %v | %v",
+		kills, moments[0], moments[1], moments[2], ended, first.Round(time.Millisecond), spread(starts), f)
+}
+
+// TestFirstStartCrashes kills the very first start on a fresh store, when it
+// makes folders, account, streams and consumer, and then starts once more.
+func TestFirstStartCrashes(t *testing.T) {
+	begin(t)
+	rng := rand.New(rand.NewPCG(*seed, 6))
+	s := open(t, 2, 250*time.Millisecond, "", 0)
+	p := s.serve(t) // on a store of its own, to learn how long it takes
+	first := s.atWork(t, p)
+	p.kill(t)
+	kills := times(4, 250)
+	var starts []time.Duration
+	said := map[string]int{}
+	for i := range kills {
+		// The last setting of a name counts.
+		env := append(slices.Clone(s.env), "RESTWATCH_STORE_DIR="+filepath.Join(t.TempDir(), fmt.Sprint("store-", i)))
+		p := spawn(t, env, binary, "serve")
+		let(time.Duration(rng.Float64() * float64(first)))
+		for _, step := range []string{"feed ok", "snapshots loaded", "stream created", "embedded NATS started", "restwatch starts", ""} {
+			if p.line(step) != "" || step == "" {
+				said[step]++
+				break
+			}
+		}
+		p.kill(t)
+		p = spawn(t, env, binary, "serve")
+		starts = append(starts, s.atWork(t, p))
+		eventually(t, "all VDNs polled", func() bool { return p.ready(t) })
+		verify := spawn(t, env, binary, "verify")
+		if code := verify.exit(t); code != 0 {
+			t.Errorf("store %d: verify: exit %d: %s", i, code, verify.log())
+		}
+		if code := p.stop(t); code != 0 {
+			t.Errorf("store %d: exit %d: %s", i, code, p.log())
+		}
+	}
+	result(t, "embedded, kill -9 of the first start on a fresh store | %d kills: %d before the first line of the log, %d before the server, %d before the streams, %d before they were read, %d before the first poll, %d after | the next start at work after %v |",
+		kills, said[""], said["restwatch starts"], said["embedded NATS started"], said["stream created"], said["snapshots loaded"], said["feed ok"], spread(starts))
+}
+
+// spread is the median and the greatest of some durations.
+func spread(d []time.Duration) string {
+	slices.Sort(d)
+	return fmt.Sprintf("%v (median), %v (most)", d[len(d)/2].Round(time.Millisecond), d[len(d)-1].Round(time.Millisecond))
 }
