@@ -177,10 +177,10 @@ func TestNodeAway(t *testing.T) {
 				c.again(t)
 			}
 		})
-		result(t, "3-node cluster, %v of a node, for a minute | %d, in turn of the stream's leader and a follower | all VDNs polled twice again at most %v after; %v; %s |",
-			how, away, slowest.Round(time.Millisecond), seen, c.commits(t))
+		result(t, "3-node cluster, %v of a node, for a minute | %d, in turn of the stream's leader and a follower | all VDNs polled twice again at most %v after; %v |",
+			how, away, slowest.Round(time.Millisecond), seen)
 	}
-	result(t, "these together, read back | %v", c.check(t))
+	result(t, "these together, read back | %s | %v", c.commits(t), c.check(t))
 }
 
 // TestLameDuck ends nodes in the way that an operator does.

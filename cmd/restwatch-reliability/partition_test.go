@@ -64,10 +64,10 @@ func TestPartition(t *testing.T) {
 				healed = max(healed, time.Since(from))
 			}
 		})
-		result(t, "network partition, %s cut off | %d, in turn for 12 s and 75 s | all VDNs polled twice again at most %v after; all at work again at most %v after it was healed; %v; %s |",
-			kind, cuts, slowest.Round(time.Millisecond), healed.Round(time.Millisecond), seen, c.commits(t))
+		result(t, "network partition, %s cut off | %d, in turn for 12 s and 75 s | all VDNs polled twice again at most %v after; all at work again at most %v after it was healed; %v |",
+			kind, cuts, slowest.Round(time.Millisecond), healed.Round(time.Millisecond), seen)
 	}
-	result(t, "these together, read back | %v", c.check(t))
+	result(t, "these together, read back | %s | %v", c.commits(t), c.check(t))
 }
 
 // works waits until a replica has ended a poll.
