@@ -30,7 +30,15 @@ func read(ctx context.Context, js jetstream.JetStream, stream string, cfg jetstr
 		_ = js.DeleteConsumer(ctx, stream, cons.CachedInfo().Name)
 	}()
 	if untilEnd && cons.CachedInfo().NumPending == 0 {
-		return nil
+		// In a cluster the answer that made the consumer may come from before it
+		// has counted.
+		info, err := cons.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("read stream %q: %w", stream, jetStreamError(err))
+		}
+		if info.NumPending == 0 {
+			return nil
+		}
 	}
 	it, err := cons.Messages()
 	if err != nil {
