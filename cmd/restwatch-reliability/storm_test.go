@@ -23,8 +23,6 @@ func TestStorm(t *testing.T) {
 	)
 	f := &fleet{interval: interval, site: open(t, 40, interval, startNATS(t, 1)[0].url(), 0)}
 	f.fault(t, "latency=20ms-60ms")
-	f.age += pause
-	f.stalled = true
 	f.grow(t, places+1)
 	f.everywhere(t, "ok")
 	var mu sync.Mutex // guards done
