@@ -53,8 +53,9 @@ type Counts struct {
 func (c Counts) Sum() int { return c.Waiting + c.Approved + c.Resting }
 
 // Order is the place of an observation among all of its VDN: that of the tick
-// it was made for. Epoch is when the tick stream was created (nanoseconds since
-// 1970), as its sequences start again at 1 when it is made anew.
+// it was made for. Epoch tells the lives of the tick stream apart, as its
+// sequences start again at 1 when it is made anew: when that was (nanoseconds
+// since 1970), or more, if by a clock that was wrong an earlier life was later.
 type Order struct {
 	Epoch int64  `json:"epoch,omitzero"`
 	Seq   uint64 `json:"seq,omitzero"`

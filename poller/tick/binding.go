@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
 	"sync"
 	"time"
 
@@ -34,7 +36,8 @@ const (
 // binding is the stream as it was found over one life of the connection: it is
 // one life of the stream, whose sequences order its ticks.
 type binding struct {
-	epoch int64 // when the stream was created, unix nanoseconds
+	epoch   int64     // of the Orders of its ticks, see epochOf
+	created time.Time // another time is another life of the stream
 	// reconnects of the connection before the stream was looked up. After one
 	// more, requests are to be sent again, and nobody knows to which stream.
 	reconnects uint64
@@ -140,16 +143,26 @@ func (q *Queue) renew(ctx context.Context) (*binding, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b != nil && info.Created.UnixNano() == b.epoch {
-		if info, err = q.unreset(ctx, info, b.newest()); err != nil {
-			return nil, err
+	least := q.least
+	if b != nil {
+		if info.Created.Equal(b.created) {
+			if info, err = q.unreset(ctx, info, b.newest()); err != nil {
+				return nil, err
+			}
 		}
+		least = max(least, b.epoch)
+		if !info.Created.Equal(b.created) {
+			least = max(least, b.epoch+1)
+		}
+	}
+	if info, err = q.raise(ctx, info, least); err != nil {
+		return nil, err
 	}
 	made, err := q.makeConsumer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	next := &binding{epoch: info.Created.UnixNano(), reconnects: reconnects, seq: info.State.LastSeq}
+	next := &binding{epoch: epochOf(info), created: info.Created, reconnects: reconnects, seq: info.State.LastSeq}
 	if b != nil && b.epoch == next.epoch {
 		if b.reconnects == next.reconnects && !made {
 			b.saw(info.State.LastSeq, time.Time{})
@@ -162,7 +175,7 @@ func (q *Queue) renew(ctx context.Context) (*binding, error) {
 	if b != nil {
 		b.leave()
 		q.metrics.renewed.Inc()
-		q.log.Info("tick queue taken up again", "created", info.Created, "before", time.Unix(0, b.epoch).UTC())
+		q.log.Info("tick queue taken up again", "created", info.Created, "before", b.created, "epoch", next.epoch)
 	}
 	return next, nil
 }
@@ -279,25 +292,59 @@ func (q *Queue) unreset(ctx context.Context, info *jetstream.StreamInfo, known u
 	return q.stream(ctx)
 }
 
+// epochKey is where, in its metadata, a stream says what its epoch was raised to.
+const epochKey = "epoch"
+
+// epochOf is what ranks the ticks of one life of the stream before those of the
+// next, in nanoseconds since 1970: when it was created, by the NATS server's
+// clock. If that clock was ahead in an earlier life, this one's epoch was raised
+// above that one's, and the stream itself says so: all replicas must agree.
+func epochOf(info *jetstream.StreamInfo) int64 {
+	raised, _ := strconv.ParseInt(info.Config.Metadata[epochKey], 10, 64) // 0: it was not
+	return max(info.Created.UnixNano(), raised)
+}
+
+// raise makes sure that the stream's epoch is at least as great. Should another
+// replica write a lesser one at the same moment, the next look shows it, and it
+// is raised again.
+func (q *Queue) raise(ctx context.Context, info *jetstream.StreamInfo, least int64) (*jetstream.StreamInfo, error) {
+	if epochOf(info) >= least {
+		return info, nil
+	}
+	q.log.Warn("the NATS server's clock went back, the ticks' order goes on from what it was",
+		"created", info.Created, "epoch", least, "ahead", time.Duration(least-info.Created.UnixNano()).Round(time.Millisecond))
+	config := info.Config
+	config.Metadata = maps.Clone(config.Metadata)
+	if config.Metadata == nil {
+		config.Metadata = map[string]string{}
+	}
+	config.Metadata[epochKey] = strconv.FormatInt(least, 10)
+	s, err := q.js.UpdateStream(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("raise epoch of stream %q: %w", q.opt.Stream, err)
+	}
+	return s.CachedInfo(), nil
+}
+
 // Outrank makes sure that the ticks from now on rank after o, an Order found in
-// a stored snapshot, and returns an error if they cannot. They would not if the
-// stream's sequences began anew while no replica ran to notice; then the stream
-// is made anew. It fails if o's stream was created at a later time than any
-// that the NATS server's clock can give today.
+// a stored snapshot. They would not if the stream's sequences began anew while
+// no replica ran to notice; then the stream is made anew. Nor would they if an
+// earlier life of the stream began, by the NATS server's clock, later than this
+// one; then its epoch is raised.
 func (q *Queue) Outrank(ctx context.Context, o diff.Order) error {
 	b := q.bound.Load()
-	if o.Epoch == b.epoch {
+	switch {
+	case o.Epoch < b.epoch:
+		return nil
+	case o.Epoch == b.epoch:
 		b.saw(o.Seq, time.Time{})
+	default:
+		q.renewal.Lock()
+		q.least = max(q.least, o.Epoch+1)
+		q.renewal.Unlock()
 	}
-	if o.Epoch >= b.epoch {
-		var err error
-		if b, err = q.renew(ctx); err != nil {
-			return fmt.Errorf("outrank order %d/%d: %w", o.Epoch, o.Seq, err)
-		}
-	}
-	if o.Epoch > b.epoch {
-		return fmt.Errorf("outrank order %d/%d: stream %q was created at %s, which is before the order's %s: the NATS server's clock went back",
-			o.Epoch, o.Seq, q.opt.Stream, time.Unix(0, b.epoch).UTC(), time.Unix(0, o.Epoch).UTC())
+	if _, err := q.renew(ctx); err != nil {
+		return fmt.Errorf("outrank order %d/%d: %w", o.Epoch, o.Seq, err)
 	}
 	return nil
 }

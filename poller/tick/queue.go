@@ -69,6 +69,7 @@ type Queue struct {
 	// renewal is held while stream and consumer are looked up, so that one
 	// goroutine mends what many found broken.
 	renewal sync.Mutex
+	least   int64 // that the stream's epoch must be at least; guarded by renewal
 
 	state state
 
@@ -158,7 +159,7 @@ func (q *Queue) serverTime(ctx context.Context) (time.Time, error) {
 		q.suspect()
 		return time.Time{}, err
 	}
-	if info.Created.UnixNano() != b.epoch || info.State.LastSeq < known {
+	if !info.Created.Equal(b.created) || epochOf(info) != b.epoch || info.State.LastSeq < known {
 		q.suspect()
 	}
 	return info.TimeStamp, nil

@@ -70,6 +70,32 @@ func TestServerRestart(t *testing.T) {
 	ordered(t, b.all())
 }
 
+// The server's clock was ahead when the stream was made, and is right after its
+// restart: the stream made then is, by its clock, the older one.
+func TestServerRestartWithAnEarlierClock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, server.Options{Host: "127.0.0.1", Port: -1, StoreDir: dir})
+	port := s.Addr().(*net.TCPAddr).Port
+	ahead := diff.Order{Epoch: time.Now().Add(time.Hour).UnixNano()}
+	var b book
+	qs := []*running{
+		run(t, open(t, dial(t, s.ClientURL()), func(o *Options) { o.After = ahead }), b.note),
+		run(t, open(t, dial(t, s.ClientURL()), nil), b.note),
+	}
+	first := works(t, qs[0], &b, 0)
+	halt(s)
+	start(t, server.Options{Host: "127.0.0.1", Port: port, StoreDir: dir})
+	for i, q := range qs {
+		k := works(t, q, &b, 100_000*(i+1))
+		if k.Order.Epoch <= first.Order.Epoch {
+			t.Errorf("got order %v after %v", k.Order, first.Order)
+		}
+		eventually(t, "taken up by both", func() bool { return q.bound.Load().epoch == k.Order.Epoch })
+	}
+	ordered(t, b.all())
+}
+
 func TestStreamDeleted(t *testing.T) {
 	s := inProcess(t)
 	var b book

@@ -42,7 +42,7 @@ type delivery struct {
 	stored time.Time // by the server
 }
 
-// read makes a delivery of a message from the stream created at epoch.
+// read makes a delivery of a message from the stream of that epoch.
 func read(msg *nats.Msg, epoch int64) (delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
