@@ -39,11 +39,15 @@ func (c *comparison) isNew(t *token, b Time) bool {
 	if b == 0 {
 		return t.a != nil || c.prev.Quality == Consistent
 	}
-	last := t.seen
+	return b.bucketEnd()+c.slack() >= c.lastWithout(t)+c.prev.Memory.Clock.behind(c.at)
+}
+
+// lastWithout is the last poll that did not show the row of t.
+func (c *comparison) lastWithout(t *token) Time {
 	if t.a == nil {
-		last = c.prev.ShownAt()
+		return c.prev.ShownAt()
 	}
-	return b.bucketEnd()+c.slack() >= last+c.prev.Memory.Clock.behind(c.at)
+	return t.seen
 }
 
 func (c *comparison) slack() Time { return TimeOfDuration(c.opt.Slack) }
@@ -55,13 +59,14 @@ func (c *comparison) begin(t *token, n *Agent) {
 		first = c.at
 	}
 	n.RestID = strconv.Itoa(n.WorkNo) + "-" + strconv.FormatInt(int64(first), 10)
-	c.newToken(n)
+	c.newToken(t, n)
 }
 
 // newToken notes the first sighting of a begin time.
-func (c *comparison) newToken(n *Agent) {
+func (c *comparison) newToken(t *token, n *Agent) {
 	if n.BeginAt != 0 && n.BeginAt.wholeSecond() {
 		n.Memory.FirstSeen = c.at
 	}
-	c.out.clock.saw(n.BeginAt, c.at)
+	late := c.prev.Quality == Consistent && c.prev.Memory.Clock.excludes(n.BeginAt, c.lastWithout(t)-c.slack(), c.at)
+	c.out.clock.saw(n.BeginAt, c.at, late)
 }

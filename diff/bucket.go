@@ -34,11 +34,20 @@ type Clock struct {
 	At    Time  `json:"at,omitzero"`
 	// Tokens seen, up to enoughTokens.
 	Tokens int `json:"tokens,omitzero"`
+	// Late counts the begin times that contradicted Ahead, in a row: first
+	// listed although, if it holds, the list before must have shown them. One
+	// of the two clocks was set. While there are any, Ahead is doubtful.
+	Late int `json:"late,omitzero"`
 }
 
 // enoughTokens is how many begin times it takes until Ahead is not only a
 // bound of the clocks' difference but near to it.
 const enoughTokens = 32
+
+// enoughLate is how many begin times in a row must contradict Ahead until all
+// that was learned of the upstream's clock is dropped. A single one may be owed
+// to a list that was not complete.
+const enoughLate = 8
 
 // driftPer is the time in which clocks may drift apart by one part.
 const driftPer = 10_000
@@ -53,10 +62,19 @@ func (c *Clock) ahead(t Time) (ms int64, known bool) {
 // anything about the upstream's clock.
 const farAhead = Time(time.Hour / time.Millisecond)
 
-// saw takes in the begin time b of a token first seen at the time t.
-func (c *Clock) saw(b, t Time) {
+// saw takes in the begin time b of a token first seen at the time t; late says
+// that it contradicts what is known.
+func (c *Clock) saw(b, t Time, late bool) {
 	if b == 0 || b > t+farAhead {
 		return
+	}
+	switch {
+	case late:
+		if c.Late++; c.Late == enoughLate {
+			*c = Clock{Late: enoughLate} // until enough is known anew
+		}
+	case c.Tokens >= enoughTokens:
+		c.Late = 0
 	}
 	c.Latest = max(c.Latest, b)
 	if ms, known := c.ahead(t); !known || int64(b-t) > ms {
@@ -75,6 +93,17 @@ func (c *Clock) behind(t Time) Time {
 	return 0
 }
 
+// excludes says that a token with begin time b, if Ahead holds, had begun before
+// the list of the time last was read.
+func (c *Clock) excludes(b, last, t Time) bool {
+	ms, _ := c.ahead(t)
+	return c.Tokens >= enoughTokens && b.bucketEnd() < last+Time(ms)
+}
+
+// passed says that, as far as is known, the upstream's clock has passed the
+// instant d of its own at the time t by ours.
+func (c *Clock) passed(d, t Time) bool { return c.Late == 0 && t+c.behind(t) > d }
+
 // closed says that the bucket of an agent's begin time had certainly passed
 // when the agent was last seen, so that the same begin time afterwards means
 // the same state.
@@ -92,6 +121,9 @@ func (s *Snapshot) closed(a *Agent, opt Options) bool {
 	// When it was first seen, its second had begun.
 	if seen-first > 1000+slack {
 		return true
+	}
+	if s.Memory.Clock.Late > 0 {
+		return false // what it told may be of a clock that was set since
 	}
 	if instant && s.Memory.Clock.Latest >= a.BeginAt+1000 {
 		return true

@@ -18,7 +18,7 @@ func (c *comparison) reportMoved(t *token, n *Agent) {
 		c.reportBlurred(t, n, &old)
 	case t.was < t.is:
 		n.Memory.RestingSince, n.Memory.Event = 0, 0
-		c.newToken(n)
+		c.newToken(t, n)
 		c.dies(t, "", 0)
 		c.emitArrival(t, n, t.was)
 	case t.was == Resting && t.is == Resting && c.runsOn(t):
@@ -39,14 +39,14 @@ func (c *comparison) reportBlurred(t *token, n *Agent, old *Agent) {
 		c.reportUpdates(t, n, false)
 		return
 	}
-	c.newToken(n)
+	c.newToken(t, n)
 	c.reportProlonged(t, n, old)
 }
 
 // reportProlonged reports another begin time in the same state.
 func (c *comparison) reportProlonged(t *token, n *Agent, old *Agent) {
 	if t.link == moved {
-		c.newToken(n)
+		c.newToken(t, n)
 		c.dies(t, "", 0)
 	}
 	if n.State == Resting && n.Memory.RestingSince == 0 {

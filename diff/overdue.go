@@ -26,7 +26,10 @@ func (c *comparison) reportOverdue(t *token, n *Agent) {
 	rested := max(c.shown, n.deadline()+1)
 	elapsed, over := wholeSeconds(n.restingSince(), rested), n.secondsOver(rested)
 	e.ElapsedSeconds, e.OverdueSeconds = &elapsed, &over
-	c.emit(n, e, late && t.now.single() && !c.doubt, altNone)
+	// The begin time is by the upstream's clock: if that is behind, the time is
+	// not over yet.
+	sure := late && t.now.single() && !c.doubt && c.out.clock.passed(n.deadline(), c.shown+c.slack())
+	c.emit(n, e, sure, altNone)
 }
 
 // restingSince is when the rest of a, who is resting, began.
