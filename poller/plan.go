@@ -48,7 +48,7 @@ func plan(targets []Target, perSchedule int) []*group {
 		slices.SortFunc(list, func(a, b Target) int { return a.VDN.Compare(b.VDN) })
 		n := min(perSchedule, len(list), slots(list[0].Schedule))
 		for i := range n {
-			g := &group{schedule: phased{list[0].Schedule, slotPhase(list[0].Schedule, i, n)}}
+			g := &group{schedule: phased{Schedule: list[0].Schedule, phase: slotPhase(list[0].Schedule, i, n)}}
 			for _, t := range list[i*len(list)/n : (i+1)*len(list)/n] {
 				g.watches = append(g.watches, newWatch(t.VDN, g.schedule))
 			}

@@ -112,7 +112,9 @@ func New(opt Options) *Poller {
 	}
 	for _, g := range plan(opt.Targets, opt.GroupsPerSchedule) {
 		p.groups[g.name] = g
+		g.schedule.bus = opt.Queue.At
 		for _, w := range g.watches {
+			w.schedule = g.schedule
 			p.watches = append(p.watches, w)
 			p.byVDN[w.vdn] = w
 			p.groups[aloneName(w.vdn)] = &group{name: aloneName(w.vdn), schedule: g.schedule, watches: []*watch{w}}
@@ -159,10 +161,11 @@ func (p *Poller) Run(ctx context.Context) error {
 	beating, end := context.WithCancel(ctx)
 	defer end()
 	wg.Go(func() { p.heartbeats(beating) })
+	wg.Go(func() { p.clockwork(beating) })
 	err := p.opt.Queue.Run(ctx, func(_ context.Context, t tick.Tick) error { return p.handle(polls, t) })
-	<-p.cron.Stop().Done()
 	end()
 	wg.Wait()
+	<-p.cron.Stop().Done()
 	p.running.Wait()
 	p.stop(context.WithoutCancel(ctx))
 	if err != nil && ctx.Err() == nil {
@@ -175,7 +178,7 @@ func isAlone(g *group) bool { return len(g.watches) == 1 && g.name == aloneName(
 
 // offer puts a group's tick for the current slot into the queue.
 func (p *Poller) offer(ctx context.Context, g *group, now time.Time) {
-	if err := p.opt.Queue.Offer(ctx, g.name, g.schedule.Slot(now)); err != nil && ctx.Err() == nil {
+	if err := p.opt.Queue.Offer(ctx, g.name, g.slot(now)); err != nil && ctx.Err() == nil {
 		p.metrics.slotsLost.Inc()
 		p.log.Warn("slot skipped: the tick cannot be offered", "group", g.name, "error", err)
 	}
@@ -186,7 +189,7 @@ func (p *Poller) offer(ctx context.Context, g *group, now time.Time) {
 func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
 	g := p.groups[t.Group]
 	switch {
-	case g == nil && time.Since(t.Slot) > strangerTime:
+	case g == nil && p.opt.Queue.Now().Sub(diff.TimeOf(t.Slot)) > strangerTime:
 		return nil
 	case g == nil:
 		return fmt.Errorf("group %q: not in the settings of this replica", t.Group)
