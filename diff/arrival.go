@@ -39,6 +39,9 @@ func (c *comparison) isNew(t *token, b Time) bool {
 	if b == 0 {
 		return t.a != nil || c.prev.Quality == Consistent
 	}
+	if c.lastWithout(t) <= longAgo {
+		return false
+	}
 	return b.bucketEnd()+c.slack() >= c.lastWithout(t)+c.prev.Memory.Clock.behind(c.at)
 }
 

@@ -71,3 +71,38 @@ func TestOverdueByAClockThatIsBehind(t *testing.T) {
 	s.poll(float64(at+13_000)/1000, one, y).tells("2000 ended certain", "3000 started certain").
 		poll(float64(at+12_500+431_000)/1000, one, y).tells("3000 overdue certain")
 }
+
+// The bus's clock was a day ahead, and is set back: what happens then lies in no
+// window of that day, and nothing follows from it for certain that the clock
+// alone would tell.
+func TestBusClockIsSetBack(t *testing.T) {
+	const day = 86_400_000
+	s := (&story{t: t}).poll(day/1000, Counts{})
+	tick := func(at float64, n Counts, rows ...Row) *story {
+		o := &Observation{VDN: VDN{1, 170}, At: base + Time(at*1000), Order: Order{1, s.prev.Order.Seq + 1}, Counts: n, Rows: rows, DetectedBy: Poll}
+		s.last = Compare(&s.prev, o, Options{})
+		s.prev = s.last.Snapshot
+		return s
+	}
+	two := Counts{Resting: 2}
+	x, y, z := row(101, 1001, 600), row(102, 1002, 600), row(103, 9001, 600)
+	tick(day/1000+2, two, x, y).tells("101 started inferred none", "101 overdue certain", "102 started inferred none", "102 overdue certain")
+	tick(10, two, y, z).tells("101 ended certain", "103 started inferred none")
+	for _, e := range s.last.Events {
+		if e.OccurredAfter > base+10_000 || e.OccurredBefore > base+10_000 || e.ObservedAt != base+10_000 || e.PreviousObservedAt != 0 {
+			t.Errorf("%s: after %v, before %v, observed at %v, before that at %v", e.Kind, e.OccurredAfter, e.OccurredBefore, e.ObservedAt, e.PreviousObservedAt)
+		}
+	}
+	if s.prev.ObservedAt != base+10_000 || !s.last.Commit {
+		t.Errorf("observed at %v, to be stored: %t", s.prev.ObservedAt, s.last.Commit)
+	}
+	tick(15, Counts{Resting: 1}, z).tells("102 ended certain")
+	if e := s.last.Events[0]; e.OccurredAfter != base+10_000 || e.OccurredBefore != base+15_000 {
+		t.Errorf("after %v, before %v", e.OccurredAfter, e.OccurredBefore)
+	}
+	// Less than the slack is the error of two readings.
+	tick(14.9, Counts{}).tells("103 ended certain")
+	if got := s.prev.ObservedAt; got != base+15_001 {
+		t.Errorf("observed at %v, want just after the poll before", got)
+	}
+}

@@ -65,6 +65,10 @@ const Never Time = 1<<63 - 1
 // newer than prev, or may show an older instant, changes nothing:
 // Result.Snapshot is prev.
 //
+// An observation is later than the one before, by the bus's clock, unless that
+// was set back by more than Options.Slack: what happened then has no known
+// beginning of its window.
+//
 // Compare sorts obs.Rows and makes begin times that no calendar has unknown;
 // the snapshot returned shares memory with prev.
 func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
@@ -74,7 +78,13 @@ func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
 	if !newer(prev, obs) {
 		return Result{Snapshot: *prev}
 	}
-	c := comparison{prev: prev, obs: obs, opt: opt.orDefaults(), at: max(obs.At, prev.ObservedAt+1)}
+	c := comparison{prev: prev, obs: obs, opt: opt.orDefaults()}
+	// A little earlier than the poll before, it is the error of two readings of
+	// the clock.
+	if c.retimed = obs.At+c.slack() < prev.ObservedAt; c.retimed {
+		c.prev = prev.setBack(obs.At)
+	}
+	c.at = max(obs.At, c.prev.ObservedAt+1)
 	c.shown = c.at - max(0, obs.Age)
 	c.baseline = prev.Revision == 0
 	c.read()
@@ -104,7 +114,8 @@ type comparison struct {
 	prev     *Snapshot
 	obs      *Observation
 	opt      Options
-	at       Time // of the observation, later than prev's: nothing it shows is later
+	at       Time // of the observation, later than prev's
+	retimed  bool // prev is not of any known time, see setBack
 	shown    Time // and nothing is earlier, give or take the slack
 	baseline bool
 	rows     []Row // sorted, one per agent

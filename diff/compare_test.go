@@ -358,7 +358,7 @@ func TestNotNewer(t *testing.T) {
 	if r := Compare(&old, &Observation{VDN: VDN{1, 170}, At: base + 20_000, Order: Order{1, 7}}, Options{}); r.Commit {
 		t.Error("the same tick again was taken in")
 	}
-	r := Compare(&old, &Observation{VDN: VDN{1, 170}, At: base + 9_000, Order: Order{1, 8}}, Options{})
+	r := Compare(&old, &Observation{VDN: VDN{1, 170}, At: base + 9_900, Order: Order{1, 8}}, Options{})
 	if !r.Commit || r.Snapshot.ObservedAt != base+10_001 {
 		t.Errorf("a newer tick with an older clock: %+v", r)
 	}

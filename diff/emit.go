@@ -22,7 +22,12 @@ func (c *comparison) event(k Kind, a *Agent, from, to State) Event {
 	return e
 }
 
-func (e *Event) window(w window) { e.OccurredAfter, e.OccurredBefore = w.after, w.before }
+func (e *Event) window(w window) {
+	if w.after <= longAgo {
+		w.after = 0
+	}
+	e.OccurredAfter, e.OccurredBefore = w.after, w.before
+}
 
 // arrival is the event that n entered its stage, coming from another.
 func (c *comparison) arrival(t *token, n *Agent, from State) Event {

@@ -27,7 +27,7 @@ func (c *comparison) finish() Result {
 	if c.solved {
 		s.Memory.Approvals++
 	}
-	commit := c.baseline || len(o.events) > 0 || o.changed || !sameButTimes(p, &s)
+	commit := c.baseline || c.retimed || len(o.events) > 0 || o.changed || !sameButTimes(p, &s)
 	if commit {
 		s.Revision++
 		s.Baseline = c.baseline

@@ -9,7 +9,7 @@ package diff
 // be as before.
 func (c *comparison) unchanged() (quiet Time, same bool) {
 	p := c.prev
-	if c.baseline || c.torn || !p.calm() || *p.Memory.Anchor != c.obs.Counts || len(p.Agents) != len(c.rows) {
+	if c.baseline || c.retimed || c.torn || !p.calm() || *p.Memory.Anchor != c.obs.Counts || len(p.Agents) != len(c.rows) {
 		return 0, false
 	}
 	quiet = Never

@@ -111,7 +111,9 @@ func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 	}
 	head = w.uptodate(head, seq)
 	at := p.opt.Queue.At(reading.Received)
-	if now := max(at, head.ObservedAt+1); w.replyHead != seq || now >= w.quietUntil || w.detectedBy(reading.Received) != diff.Poll {
+	// Long before the head, the bus's clock was set back.
+	setBack := at.Add(time.Second) < head.ObservedAt
+	if now := max(at, head.ObservedAt+1); setBack || w.replyHead != seq || now >= w.quietUntil || w.detectedBy(reading.Received) != diff.Poll {
 		return false, nil
 	}
 	if err := p.welcome(ctx, w, at, p.age(reading), diff.Poll, &head); err != nil {

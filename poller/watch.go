@@ -125,7 +125,8 @@ func (w *watch) recovery(at, age diff.Time, detectedBy string, head *diff.Snapsh
 		f.Status, f.Since, due = diff.OK, at, true
 	}
 	if last := max(f.LastGoodPollAt, head.ObservedAt); detectedBy == diff.Resync && last != 0 {
-		f.Gap, due = &diff.Gap{From: last, To: at}, true
+		// After the bus's clock was set back, its length is not known.
+		f.Gap, due = &diff.Gap{From: min(last, at), To: at}, true
 	}
 	f.LastGoodPollAt = at - age
 	f.LastSequence, f.Revision = head.LastSequence, head.Revision
