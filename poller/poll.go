@@ -113,7 +113,7 @@ func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 	at := p.opt.Queue.At(reading.Received)
 	// Long before the head, the bus's clock was set back.
 	setBack := at.Add(time.Second) < head.ObservedAt
-	if now := max(at, head.ObservedAt+1); setBack || w.replyHead != seq || now >= w.quietUntil || w.detectedBy(reading.Received) != diff.Poll {
+	if now := max(at, head.ObservedAt+1); setBack || w.replyHead != seq || now >= w.quietUntil || w.detectedBy(reading.Received, at, &head) != diff.Poll {
 		return false, nil
 	}
 	if err := p.welcome(ctx, w, at, p.age(reading), diff.Poll, &head); err != nil {
@@ -129,7 +129,6 @@ func (p *Poller) same(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 // with the other polls of its burst.
 func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Reading, b *burst) (outcome string, err error) {
 	at := p.opt.Queue.At(reading.Received)
-	detectedBy := w.detectedBy(reading.Received)
 	var errs []error
 	for try := range commitTries {
 		head, seq, err := p.opt.Store.Head(ctx, w.vdn)
@@ -137,6 +136,7 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 			return "", fmt.Errorf("read head: %w", err)
 		}
 		head = w.uptodate(head, seq)
+		detectedBy := w.detectedBy(reading.Received, at, &head)
 		obs := diff.Observation{
 			VDN: w.vdn, At: at, Age: p.age(reading), Order: t.Order, DetectedBy: detectedBy,
 			Counts: reading.Counts, Rows: reading.Rows, Torn: reading.Torn,

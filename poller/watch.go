@@ -94,12 +94,15 @@ func (w *watch) due(now time.Time) bool {
 	return !now.Before(w.retryAt)
 }
 
-// detectedBy says whether a good poll now continues the last one or comes after
-// a time that nobody saw.
-func (w *watch) detectedBy(now time.Time) string {
+// detectedBy says whether a good poll now, on the bus's clock at, continues the
+// one that it is compared with or comes after a time that nobody saw. The head
+// may be older than the last good poll that this replica knows of, as when
+// what that one found could not be stored, or was and nobody was told.
+func (w *watch) detectedBy(now time.Time, at diff.Time, head *diff.Snapshot) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.polled || w.failures >= resyncAfter || w.silent(now) {
+	seen := now.Add(-time.Duration(at-head.ObservedAt) * time.Millisecond)
+	if !w.polled || w.failures >= resyncAfter || w.silent(now) || w.tooLong(seen, now) {
 		return diff.Resync
 	}
 	return diff.Poll
@@ -107,8 +110,11 @@ func (w *watch) detectedBy(now time.Time) string {
 
 // silent reports whether more than downAfter intervals have passed since the
 // last good poll, or since the start if there was none. The caller holds mu.
-func (w *watch) silent(now time.Time) bool {
-	end := w.schedule.After(w.goodAt, downAfter)
+func (w *watch) silent(now time.Time) bool { return w.tooLong(w.goodAt, now) }
+
+// tooLong reports whether more than downAfter intervals lie between the two.
+func (w *watch) tooLong(since, now time.Time) bool {
+	end := w.schedule.After(since, downAfter)
 	return !end.IsZero() && now.After(end)
 }
 

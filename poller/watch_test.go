@@ -29,9 +29,15 @@ func newTimeline() timeline {
 func (t timeline) at(s int) diff.Time  { return t.bus.Add(time.Duration(s) * time.Second) }
 func (t timeline) now(s int) time.Time { return t.local.Add(time.Duration(s) * time.Second) }
 
+// by is how a good poll at s would say that its changes were found, if the head
+// is as new as the last good poll.
+func (t timeline) by(s int) string {
+	return t.detectedBy(t.now(s), t.at(s), &diff.Snapshot{ObservedAt: t.seen.at})
+}
+
 // poll is a good poll whose messages are all stored.
 func (t timeline) poll(s int) (f diff.Feed, told bool) {
-	f, told = t.recovery(t.at(s), 0, t.detectedBy(t.now(s)), &diff.Snapshot{})
+	f, told = t.recovery(t.at(s), 0, t.by(s), &diff.Snapshot{})
 	if told {
 		t.recovered(f, t.now(s))
 	}
@@ -49,7 +55,7 @@ func TestFeedStatus(t *testing.T) {
 	if _, told := w.poll(5); told {
 		t.Fatal("second good poll told something")
 	}
-	if got := w.detectedBy(w.now(10)); got != diff.Poll {
+	if got := w.by(10); got != diff.Poll {
 		t.Fatalf("detected by: got %s, want poll", got)
 	}
 
@@ -69,7 +75,7 @@ func TestFeedStatus(t *testing.T) {
 	}
 	w.failed(w.at(25), w.now(25), unavailable)
 
-	if by := w.detectedBy(w.now(30)); by != diff.Resync {
+	if by := w.by(30); by != diff.Resync {
 		t.Fatalf("recovery detected by: got %s, want resync", by)
 	}
 	f, told := w.poll(30)
@@ -90,7 +96,7 @@ func TestRecoveryHoldsOnlyOnceStored(t *testing.T) {
 	for _, s := range []int{5, 10, 15} {
 		w.failed(w.at(s), w.now(s), unavailable)
 	}
-	f, _ := w.recovery(w.at(20), 0, w.detectedBy(w.now(20)), &diff.Snapshot{})
+	f, _ := w.recovery(w.at(20), 0, w.by(20), &diff.Snapshot{})
 	w.recovered(f, w.now(20))
 	if status, changed, wait := w.failed(w.at(20), w.now(20), &cms.Error{Category: bus, Message: "disk full"}); status == diff.OK || !changed || wait != 0 {
 		t.Errorf("not stored: got %s, changed %v, wait %v", status, changed, wait)
@@ -113,7 +119,7 @@ func TestRestartTellsItsGap(t *testing.T) {
 	} {
 		w := newTimeline()
 		w.recall(w.local, head, 5, c.last)
-		f, told := w.recovery(w.at(0), 0, w.detectedBy(w.now(0)), head)
+		f, told := w.recovery(w.at(0), 0, w.by(0), head)
 		if !told || f.Gap == nil || f.Gap.From != c.from || f.Revision != 7 || f.LastSequence != 30 {
 			t.Errorf("last feed %+v: got %+v, want a gap from %s", c.last, f, c.from)
 		}
@@ -186,10 +192,27 @@ func TestOthersPollsCount(t *testing.T) {
 	if !w.heard(other.note(w.now(61)), w.now(61)) {
 		t.Fatal("not heard")
 	}
-	if down, _ := w.check(w.at(62), w.now(62), time.Minute); down || w.detectedBy(w.now(65)) != diff.Poll {
+	if down, _ := w.check(w.at(62), w.now(62), time.Minute); down || w.by(65) != diff.Poll {
 		t.Error("another replica's polls were taken for silence")
 	}
 	if w.heard(peers.Poll{At: w.at(30)}, w.now(62)) {
 		t.Error("an older poll was taken for news")
+	}
+}
+
+// A head that is older than what was polled since is not continued by the next
+// poll: nobody compared with it what happened in between.
+func TestOldHeadIsResync(t *testing.T) {
+	w := newTimeline()
+	for s := 0; s <= 60; s += 5 {
+		w.poll(s)
+	}
+	for _, c := range []struct {
+		head int
+		want string
+	}{{60, diff.Poll}, {55, diff.Poll}, {20, diff.Resync}} {
+		if got := w.detectedBy(w.now(65), w.at(65), &diff.Snapshot{ObservedAt: w.at(c.head)}); got != c.want {
+			t.Errorf("head of second %d, poll at 65: got %s, want %s", c.head, got, c.want)
+		}
 	}
 }
