@@ -30,11 +30,14 @@ type findings struct {
 	repeats int // stored once more under the same id
 	gaps    int // feeds that tell of a gap
 	twice   int // heard once more, which the change of a stream's leader can bring
+	// certain ones that told a subscriber of an overdue rest before its time was
+	// over, by this machine's clock
+	premature int
 }
 
 func (f findings) String() string {
-	return fmt.Sprintf("%d VDNs, %d revisions, %d events stored (%d certain, %d heard live), %d feeds (%d of a gap); certain wrong %d, inferred wrong %d (departures %d), stored twice %d, heard twice %d",
-		f.vdns, f.revisions, f.events, f.certain, f.heard, f.feeds, f.gaps, f.wrong, f.guesses, f.gone, f.repeats, f.twice)
+	return fmt.Sprintf("%d VDNs, %d revisions, %d events stored (%d certain, %d heard live), %d feeds (%d of a gap); certain wrong %d, overdue too early %d, inferred wrong %d (departures %d), stored twice %d, heard twice %d",
+		f.vdns, f.revisions, f.events, f.certain, f.heard, f.feeds, f.gaps, f.wrong, f.premature, f.guesses, f.gone, f.repeats, f.twice)
 }
 
 // check lets the agents rest, waits until the service knows their last state,
@@ -56,7 +59,7 @@ func (s *site) check(t *testing.T) findings {
 		want := map[int]listed{}
 		s.View(v, func(w *cmssim.World) {
 			for _, row := range w.Rows() {
-				want[row.WorkNo] = listed{row.Begin, row.Requested}
+				want[row.WorkNo] = listed{s.listed(row.Begin), row.Requested}
 			}
 		})
 		var last diff.Snapshot
@@ -106,7 +109,7 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 	events := map[diff.VDN][]diff.Event{}
 	data := map[string][]byte{}
 	last := map[diff.VDN]*diff.Snapshot{}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience+*soak)
 	defer cancel()
 	for m, err := range r.Messages(ctx, publisher.Query{Snapshots: true, Feeds: true}) {
 		if err == nil {
@@ -142,6 +145,9 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 			last[v] = m.Snapshot
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		t.Fatalf("the stream was not read to its end: %v", err)
+	}
 	if torn := audit.Unfinished(); len(torn) > 0 {
 		t.Errorf("torn batches of %v", torn)
 	}
@@ -154,7 +160,7 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 		}
 		f.revisions += int(last[v].Revision)
 		s.compare(t, &f, heard[v], h, events[v], data, last[v])
-		s.judge(t, &f, h, events[v])
+		s.judge(t, &f, h, heard[v], events[v])
 	}
 	return f
 }
@@ -201,13 +207,13 @@ func (s *site) compare(t *testing.T, f *findings, tr trail, h *lives, events []d
 			s.heard.Lock()
 			defer s.heard.Unlock()
 			now := s.trailOf(h.vdn)
-			return !slices.ContainsFunc(events, func(e diff.Event) bool { return now.events[e.ID()] == nil })
+			return !slices.ContainsFunc(events, func(e diff.Event) bool { return now.events[e.ID()].at == 0 })
 		})
 		f.heard += len(events) - len(tr.events)
 	}
 	for id, heard := range tr.events {
-		if stored := data[h.vdn.String()+" "+id]; string(stored) != string(heard) {
-			t.Errorf("VDN %v: heard\n%s\nstored\n%s", h.vdn, heard, stored)
+		if stored := data[h.vdn.String()+" "+id]; string(stored) != heard.data {
+			t.Errorf("VDN %v: heard\n%s\nstored\n%s", h.vdn, heard.data, stored)
 		}
 	}
 	if tr.first == nil {
@@ -233,16 +239,27 @@ func told(agents []diff.Agent) []diff.Agent {
 }
 
 // judge holds events against what really happened.
-func (s *site) judge(t *testing.T, f *findings, h *lives, events []diff.Event) {
+func (s *site) judge(t *testing.T, f *findings, h *lives, tr trail, events []diff.Event) {
 	t.Helper()
 	const allowance = 300
 	for i := range events {
 		e := &events[i]
 		f.events++
-		wrong := h.contradicts(e, allowance+clockError+diff.TimeOfDuration(s.ahead.Abs()))
+		off := s.ahead.Abs()
+		at := tr.events[e.ID()].at
+		excused := s.apart != 0 && (s.settled.IsZero() || at <= diff.TimeOf(s.settled))
+		if excused {
+			off += s.apart
+		}
+		wrong := h.contradicts(e, allowance+clockError+diff.TimeOfDuration(off))
 		certain := e.Certainty == diff.Certain
 		if certain {
 			f.certain++
+		}
+		if by := h.premature(e, at); certain && by > 2*allowance {
+			if f.premature++; !excused {
+				t.Errorf("VDN %v: told to be overdue %v too early: %s of %d", h.vdn, by.Sub(0), e.ID(), e.WorkNo)
+			}
 		}
 		switch {
 		case wrong != "" && certain:

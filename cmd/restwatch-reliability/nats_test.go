@@ -24,6 +24,7 @@ type natsSpec struct {
 	Host        string
 	Port        int
 	ClusterPort int // 0: alone
+	ProfPort    int // 0: cannot be profiled
 	Routes      []string
 }
 
@@ -37,7 +38,7 @@ func natsMain(spec string) int {
 	}
 	// As deployments/nats-server.conf has it, but for a lame duck of minutes.
 	opts := &server.Options{
-		ServerName: n.Name, Host: n.Host, Port: n.Port, JetStream: true, StoreDir: n.Dir, SyncAlways: true,
+		ServerName: n.Name, Host: n.Host, Port: n.Port, JetStream: true, StoreDir: n.Dir, SyncAlways: true, ProfPort: n.ProfPort,
 		LameDuckDuration: 8 * time.Second, LameDuckGracePeriod: 3 * time.Second,
 	}
 	if n.ClusterPort != 0 {
@@ -77,6 +78,8 @@ type node struct {
 	spec natsSpec
 	// namespace that it runs in, "" for the test's own.
 	namespace string
+	binary    string // "": this test's own
+	env       []string
 }
 
 func (n *node) url() string {
@@ -89,22 +92,32 @@ func (n *node) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	self := n.binary
+	if self == "" {
+		if self, err = os.Executable(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	n.process = spawnIn(t, n.namespace, []string{beNATS + "=" + string(spec)}, self)
+	n.process = spawnIn(t, n.namespace, append([]string{beNATS + "=" + string(spec)}, n.env...), self)
 	n.await(t, "nats ready")
 }
 
-// startNATS runs n servers; more than one are a cluster.
-func startNATS(t *testing.T, n int) []*node {
+// startNATS runs n servers, changed if so wanted; more than one are a cluster.
+func startNATS(t *testing.T, n int, change ...func(*node)) []*node {
 	t.Helper()
 	nodes := make([]*node, n)
 	for i := range nodes {
 		nodes[i] = &node{spec: natsSpec{Name: fmt.Sprintf("n%d", i), Dir: t.TempDir(), Host: loopback, Port: freePort(t)}}
+		if *profiles != "" {
+			nodes[i].spec.ProfPort = freePort(t)
+		}
 		if n > 1 {
 			nodes[i].spec.ClusterPort = freePort(t)
+		}
+	}
+	for _, nd := range nodes {
+		for _, c := range change {
+			c(nd)
 		}
 	}
 	startAll(t, nodes)

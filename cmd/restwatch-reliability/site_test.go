@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,10 +20,16 @@ type site struct {
 	*upstream
 	env    []string
 	bus    string
+	binary string // the restwatch that serve starts
 	truths map[diff.VDN]*lives
 	// splits is how often NATS could not carry messages to this test, with no
 	// connection lost.
 	splits uint64
+	// apart is by how much the bus's clock is at times another than this
+	// machine's, until it is settled: windows, and the time at which a rest is
+	// overdue, are then off as much. Zero: never.
+	apart   time.Duration
+	settled time.Time
 
 	nc    *nats.Conn
 	heard sync.Mutex // guards all below
@@ -37,13 +42,20 @@ type site struct {
 // trail is what a core subscriber heard of one VDN.
 type trail struct {
 	first    *diff.Snapshot
-	last     []byte            // the last snapshot, as it was heard
-	events   map[string][]byte // by id
+	last     []byte           // the last snapshot, as it was heard
+	events   map[string]heard // by id
 	sequence int64
 	revision int64
 	// How often something is missing. The bus may go away with what it has not
 	// sent yet, once a time.
 	eventGaps, snapshotGaps uint64
+}
+
+// heard is a message as a core subscriber got it, and when, by this machine's
+// clock, which no scenario touches.
+type heard struct {
+	data string
+	at   diff.Time
 }
 
 // open prepares an installation at a NATS server; "" is the embedded one.
@@ -55,7 +67,7 @@ func open(t *testing.T, vdns int, interval time.Duration, bus string, ahead time
 // openAt has CC-CMS at that address.
 func openAt(t *testing.T, address string, vdns int, interval time.Duration, bus string, ahead time.Duration, more ...string) *site {
 	t.Helper()
-	s := &site{upstream: startUpstream(t, address, vdns, ahead), bus: bus, truths: map[diff.VDN]*lives{},
+	s := &site{upstream: startUpstream(t, address, vdns, ahead), bus: bus, binary: binary, truths: map[diff.VDN]*lives{},
 		trail: map[diff.VDN]*trail{}, feeds: map[diff.VDN][]diff.Feed{}}
 	for _, v := range s.VDNs() {
 		s.truths[v] = begun(s.upstream, v)
@@ -80,7 +92,7 @@ func openAt(t *testing.T, address string, vdns int, interval time.Duration, bus 
 // serve starts one more restwatch.
 func (s *site) serve(t *testing.T) *process {
 	t.Helper()
-	return spawn(t, s.env, binary, "serve")
+	return spawn(t, s.env, s.binary, "serve")
 }
 
 // atWork waits until a restwatch knows all VDNs, and returns how long that took.
@@ -122,7 +134,7 @@ func (s *site) listen(t *testing.T) {
 
 func (s *site) trailOf(v diff.VDN) *trail {
 	if s.trail[v] == nil {
-		s.trail[v] = &trail{events: map[string][]byte{}}
+		s.trail[v] = &trail{events: map[string]heard{}}
 	}
 	return s.trail[v]
 }
@@ -143,13 +155,13 @@ func (s *site) hear(m *nats.Msg) {
 		}
 		tr := s.trailOf(diff.VDN{CC: e.CC, ID: e.VDN})
 		if before, again := tr.events[e.ID()]; again {
-			if string(before) != string(m.Data) {
-				wrong("id %s says two things:\n%s\n%s", e.ID(), before, m.Data)
+			if before.data != string(m.Data) {
+				wrong("id %s says two things:\n%s\n%s", e.ID(), before.data, m.Data)
 			}
 			s.twice++
 			return
 		}
-		tr.events[e.ID()] = slices.Clone(m.Data)
+		tr.events[e.ID()] = heard{string(m.Data), diff.TimeOf(time.Now())}
 		if e.Sequence <= tr.sequence {
 			wrong("sequence %d follows %d", e.Sequence, tr.sequence)
 		}
@@ -211,6 +223,38 @@ func (s *site) told(status diff.Status) (n int) {
 func (s *site) everywhere(t *testing.T, status diff.Status) {
 	t.Helper()
 	eventually(t, "feeds "+string(status), func() bool { return s.told(status) == len(s.truths) })
+}
+
+// downs counts the feeds that said so.
+func (s *site) downs() (n int) {
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	for _, list := range s.feeds {
+		for i, f := range list {
+			if f.Status == diff.Down && (i == 0 || list[i-1].Status != diff.Down) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// certainBetween is how many of the events heard between two instants were certain.
+func (s *site) certainBetween(from, to time.Time) string {
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	all, certain := 0, 0
+	for _, tr := range s.trail {
+		for _, h := range tr.events {
+			if h.at > diff.TimeOf(from) && h.at <= diff.TimeOf(to) {
+				all++
+				if strings.Contains(h.data, `"certainty":"certain"`) {
+					certain++
+				}
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d events certain", certain, all)
 }
 
 // gaps counts the feeds that told of a gap, and those that told of the end.

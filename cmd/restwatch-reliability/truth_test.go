@@ -19,7 +19,8 @@ type lives struct {
 type stage struct {
 	from      diff.Time
 	state     diff.State
-	begin     diff.Time // by the upstream's clock, as it is listed
+	since     diff.Time // the begin time, by this machine's clock
+	begin     diff.Time // the same as it is listed
 	requested int
 }
 
@@ -30,7 +31,7 @@ func begun(u *upstream, v diff.VDN) *lives {
 		h.started = diff.TimeOf(w.Now())
 		states := w.AppendStates(nil)
 		for i, r := range w.Rows() {
-			h.of[r.WorkNo] = []stage{{u.mine(h.started), states[i], r.Begin, r.Requested}}
+			h.of[r.WorkNo] = []stage{{u.mine(h.started), states[i], u.mine(r.Begin), u.listed(r.Begin), r.Requested}}
 		}
 	})
 	return h
@@ -41,10 +42,24 @@ func (h *lives) learn(u *upstream) {
 	u.View(h.vdn, func(w *cmssim.World) {
 		for _, c := range w.History() {
 			if at := diff.TimeOf(c.At); at > h.started {
-				h.of[c.WorkNo] = append(h.of[c.WorkNo], stage{u.mine(at), c.To, c.Begin, c.Requested})
+				h.of[c.WorkNo] = append(h.of[c.WorkNo], stage{u.mine(at), c.To, u.mine(c.Begin), u.listed(c.Begin), c.Requested})
 			}
 		}
 	})
+}
+
+// premature is by how many milliseconds a rest was told to be overdue before it
+// was, if a subscriber heard so at that instant; 0 if it was not.
+func (h *lives) premature(e *diff.Event, heard diff.Time) diff.Time {
+	if e.Kind != diff.KindOverdue || heard == 0 {
+		return 0
+	}
+	for _, s := range h.of[e.WorkNo] {
+		if s.state == diff.Resting && s.begin == e.BeginAt && s.requested == e.RequestedSeconds {
+			return max(0, s.since.Add(time.Duration(s.requested)*time.Second)-heard)
+		}
+	}
+	return 0
 }
 
 // contradicts says why an event is not true, if its window may be off by age;

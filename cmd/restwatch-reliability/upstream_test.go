@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,11 +21,18 @@ const (
 	secretKey = "correct-horse-battery-staple"
 )
 
+// tolerance is how far the time of a signature may be off; the real one is not
+// known.
+const tolerance = 25 * time.Hour
+
 // upstream is a simulated CC-CMS that knows who called when.
 type upstream struct {
 	*cmssim.Server
 	caFile string
 	ahead  time.Duration // of its clock
+	// by how much reset sets the clock by which begin times are listed
+	resetBy time.Duration
+	relist  atomic.Pointer[func(begin diff.Time) diff.Time]
 
 	mu     sync.Mutex
 	calls  []cmssim.Call
@@ -38,7 +46,7 @@ func startUpstream(t *testing.T, address string, vdns int, ahead time.Duration) 
 	var err error
 	u.Server, err = cmssim.Start(cmssim.Options{
 		Addr:      address + ":0",
-		AccessKey: accessKey, SecretKey: secretKey, Now: u.now, FaultSeed: int64(*seed),
+		AccessKey: accessKey, SecretKey: secretKey, Now: u.now, Tolerance: tolerance, FaultSeed: int64(*seed),
 		Tenants: cmssim.Tenants(vdns, cmssim.Tenant{World: cmssim.Config{VDN: diff.VDN{CC: 1, ID: 1}, Agents: 60, Seed: int64(*seed), Speed: 30}}),
 		Trace: func(c cmssim.Call) {
 			u.mu.Lock()
@@ -64,6 +72,15 @@ func (u *upstream) now() time.Time {
 		return u.frozen
 	}
 	return time.Now().Add(u.ahead)
+}
+
+// listed is how a begin time is listed: as it is, unless somebody set the clock
+// that it is listed by.
+func (u *upstream) listed(begin diff.Time) diff.Time {
+	if f := u.relist.Load(); f != nil {
+		return (*f)(begin)
+	}
+	return begin
 }
 
 // mine is an instant of the upstream's clock by this machine's.
