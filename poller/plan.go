@@ -28,16 +28,22 @@ type group struct {
 	watches  []*watch
 }
 
-// slotWidth is the least distance of two groups of one schedule. A wake-up of
-// this process and of the NATS server costs more than the work of an unchanged
-// poll, and changes that are found together are committed in one batch: polls in
-// bursts of 100 ms take less than half of what they take one by one.
-const slotWidth = 100 * time.Millisecond
+// A wake-up of this process and of the NATS server costs more than the work of
+// an unchanged poll, and changes that are found together are committed in one
+// batch: polls in bursts take less than half of what they take one by one. So
+// the groups of a schedule begin at least a slot apart, and in wide slots as long
+// as that makes no group larger than a burst, which is what may be called at once
+// by default.
+const (
+	slotWidth = 100 * time.Millisecond
+	wideSlot  = 250 * time.Millisecond
+	burstSize = 32
+)
 
 // plan splits the targets into at most perSchedule groups for each schedule,
-// and no more than the interval has slots: two groups in one would be two ticks
-// for the same burst. The same targets give the same names, members and phases
-// in every replica and whatever the order of the list.
+// of which no two share a slot: that would be two ticks for the same burst. The
+// same targets give the same names, members and phases in every replica and
+// whatever the order of the list.
 func plan(targets []Target, perSchedule int) []*group {
 	bySpec := map[string][]Target{}
 	for _, t := range targets {
@@ -46,7 +52,7 @@ func plan(targets []Target, perSchedule int) []*group {
 	var groups []*group
 	for spec, list := range bySpec {
 		slices.SortFunc(list, func(a, b Target) int { return a.VDN.Compare(b.VDN) })
-		n := min(perSchedule, len(list), slots(list[0].Schedule))
+		n := min(perSchedule, len(list), bursts(list[0].Schedule, len(list)))
 		for i := range n {
 			g := &group{schedule: phased{Schedule: list[0].Schedule, phase: slotPhase(list[0].Schedule, i, n)}}
 			for _, t := range list[i*len(list)/n : (i+1)*len(list)/n] {
@@ -81,8 +87,11 @@ func span(s Schedule) time.Duration {
 	return time.Second
 }
 
-// slots is how many groups of a schedule can begin at different times.
-func slots(s Schedule) int { return max(1, int(span(s)/slotWidth)) }
+// bursts is how many groups so many VDNs of a schedule are to be polled in.
+func bursts(s Schedule, vdns int) int {
+	wanted := max(int(span(s)/wideSlot), (vdns+burstSize-1)/burstSize)
+	return max(1, min(wanted, int(span(s)/slotWidth)))
+}
 
 // slotPhase is the offset of group i of n. The groups are spread so that they
 // do not strike the upstream together, but in slots.

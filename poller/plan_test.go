@@ -22,8 +22,8 @@ func TestPlanIsTheSameInEveryReplica(t *testing.T) {
 		VDN: diff.VDN{CC: 2, ID: 1}, Spec: "@every 1s", Schedule: Schedule{Every: time.Second},
 	})
 	groups := plan(list, 64)
-	if len(groups) != 51 {
-		t.Fatalf("groups: got %d, want one for each of 50 slots, and one", len(groups))
+	if len(groups) != 33 {
+		t.Fatalf("groups: got %d, want 32 of 32 VDNs or fewer, and one", len(groups))
 	}
 	seen := map[diff.VDN]bool{}
 	for _, g := range groups {
@@ -57,22 +57,26 @@ func TestGroupsOfOtherMembersHaveOtherNames(t *testing.T) {
 	}
 }
 
-// Two groups in one slot would be two ticks for one burst.
-func TestNoTwoGroupsShareASlot(t *testing.T) {
+// Two groups in one slot would be two ticks for one burst; more slots than
+// needed are wake-ups for nothing.
+func TestFewBurstsUntilTheyGetLarge(t *testing.T) {
 	for _, c := range []struct {
+		vdns        int
 		every       time.Duration
 		most, wants int
 	}{
-		{time.Second, 64, 10}, {5 * time.Second, 64, 50}, {time.Minute, 64, 64}, {time.Minute, 7, 7},
-		{100 * time.Millisecond, 64, 1}, {250 * time.Millisecond, 64, 2},
+		{5000, 5 * time.Second, 64, 50}, {1000, 5 * time.Second, 64, 32}, {50, 5 * time.Second, 64, 20},
+		{5000, time.Minute, 64, 64}, {5000, time.Minute, 7, 7},
+		{1000, time.Second, 64, 10}, {200, time.Second, 64, 7}, {60, time.Second, 64, 4}, {3, time.Second, 64, 3},
+		{1000, 100 * time.Millisecond, 64, 1}, {1000, 250 * time.Millisecond, 64, 2}, {10, 250 * time.Millisecond, 64, 1},
 	} {
-		groups := plan(targets(1000, "x", c.every), c.most)
+		groups := plan(targets(c.vdns, "x", c.every), c.most)
 		phases := map[time.Duration]bool{}
 		for _, g := range groups {
 			phases[g.schedule.phase] = true
 		}
 		if len(groups) != c.wants || len(phases) != c.wants {
-			t.Errorf("every %v, %d at most: got %d groups in %d slots, want %d", c.every, c.most, len(groups), len(phases), c.wants)
+			t.Errorf("%d VDNs every %v, %d groups at most: got %d in %d slots, want %d", c.vdns, c.every, c.most, len(groups), len(phases), c.wants)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func TestSlotsHoldEveryVDNOnce(t *testing.T) {
 		vdns  int
 		every time.Duration
 		slots int
-	}{{1, time.Second, 1}, {200, time.Second, 10}, {5000, 5 * time.Second, 50}, {5000, time.Minute, 64}, {7, 100 * time.Millisecond, 1}} {
+	}{{1, time.Second, 1}, {200, time.Second, 7}, {1000, time.Second, 10}, {5000, 5 * time.Second, 50}, {5000, time.Minute, 64}, {7, 100 * time.Millisecond, 1}} {
 		seen := map[int]bool{}
 		list := slots(c.vdns, c.every)
 		for i, s := range list {

@@ -2,11 +2,13 @@ package main
 
 import "time"
 
-// groups and slotWidth are restwatch's: VDNs of one schedule form at most so
-// many groups, and no two of them begin nearer to each other than the width.
+// These are restwatch's: VDNs of one schedule form at most so many groups, in
+// wide slots as long as none is larger than a burst.
 const (
 	groups    = 64
+	burstSize = 32
 	slotWidth = 100 * time.Millisecond
+	wideSlot  = 250 * time.Millisecond
 )
 
 // slot is a burst of polls: the VDNs that begin at one offset in the interval.
@@ -19,7 +21,8 @@ type slot struct {
 // same bursts, because a wake-up costs more than the poll that it is for.
 func slots(n int, every time.Duration) []slot {
 	var list []slot
-	parts := min(groups, n, max(1, int(every/slotWidth)))
+	wanted := max(int(every/wideSlot), (n+burstSize-1)/burstSize)
+	parts := min(groups, n, max(1, min(wanted, int(every/slotWidth))))
 	for i := range parts {
 		phase := (every * time.Duration(i) / time.Duration(parts)).Truncate(slotWidth)
 		s := slot{phase: phase}
