@@ -180,6 +180,10 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 		}
 		started(r)
 	}
+	if cfg.NATSURL != "" {
+		// An embedded server works on while this process waits for replies.
+		defer spareProcessors()()
+	}
 	if err := p.Run(ctx); err != nil {
 		return err
 	}
