@@ -15,6 +15,9 @@ const (
 	// pullers is how many ticks are asked for at once. Each asks for one, and
 	// only when it could be begun: what one replica cannot begin, another gets.
 	pullers = 4
+	// burstTime is how long a puller waits at most for the end of the tick that it
+	// got, before it asks for the next.
+	burstTime = 20 * time.Millisecond
 	// retryPull is how long a puller waits whose consumer is said to be well.
 	retryPull = time.Second
 )
@@ -50,11 +53,14 @@ func (q *Queue) Run(ctx context.Context, handle Handler) error {
 	service.Go(func() { q.tend(tended) })
 
 	slots := make(chan struct{}, q.opt.Concurrency)
-	work := func(d *delivery) {
+	work := func(d *delivery) (answered chan struct{}) {
+		answered = make(chan struct{})
 		working.Go(func() {
 			defer func() { <-slots }()
+			defer close(answered)
 			q.work(context.WithoutCancel(ctx), d, handle)
 		})
+		return answered
 	}
 	left := make([][]*nats.Msg, min(pullers, q.opt.Concurrency))
 	for i := range left {
@@ -80,7 +86,7 @@ func (q *Queue) Run(ctx context.Context, handle Handler) error {
 }
 
 // pull receives ticks until ctx is done and returns those not begun.
-func (q *Queue) pull(ctx context.Context, slots chan struct{}, work func(*delivery)) (left []*nats.Msg) {
+func (q *Queue) pull(ctx context.Context, slots chan struct{}, work func(*delivery) chan struct{}) (left []*nats.Msg) {
 	for ctx.Err() == nil {
 		b := q.bound.Load()
 		remaining, err := q.pullFrom(ctx, b, slots, work)
@@ -106,7 +112,7 @@ func (q *Queue) pull(ctx context.Context, slots chan struct{}, work func(*delive
 
 // pullFrom receives ticks from one binding until it is gone or fails, or ctx is
 // done. It returns the ticks that came too late to be begun.
-func (q *Queue) pullFrom(ctx context.Context, b *binding, slots chan struct{}, work func(*delivery)) (left []*nats.Msg, err error) {
+func (q *Queue) pullFrom(ctx context.Context, b *binding, slots chan struct{}, work func(*delivery) chan struct{}) (left []*nats.Msg, err error) {
 	p, err := q.newPuller()
 	if err != nil {
 		return nil, err
@@ -135,9 +141,21 @@ func (q *Queue) pullFrom(ctx context.Context, b *binding, slots chan struct{}, w
 			}
 			continue
 		}
-		work(d)
+		together(next, work(d))
 	}
 	return append(left, p.close()...), err
+}
+
+// together waits for the answer to a tick, or for so long as a burst of polls
+// takes: the request for the next tick then goes out in one write with it.
+func together(ctx context.Context, answered chan struct{}) {
+	enough := time.NewTimer(burstTime)
+	defer enough.Stop()
+	select {
+	case <-ctx.Done():
+	case <-answered:
+	case <-enough.C:
+	}
 }
 
 // admit reads a message as a tick and makes sure that its Order can be relied
