@@ -50,11 +50,15 @@ func (b *bench) prepare() (cleanup func(), err error) {
 	} else if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return cleanup, err
 	}
-	for _, path := range []*string{&b.dir, &b.restwatch, &b.natsServer, &b.telegraf} {
-		if strings.ContainsRune(*path, filepath.Separator) {
-			if *path, err = filepath.Abs(*path); err != nil {
-				return cleanup, err
-			}
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
+		return cleanup, err
+	}
+	for _, path := range []*string{&b.restwatch, &b.natsServer, &b.telegraf} {
+		if !strings.ContainsRune(*path, filepath.Separator) {
+			continue // none, or one to be found in PATH
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return cleanup, err
 		}
 	}
 	return cleanup, nil

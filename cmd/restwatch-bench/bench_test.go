@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +118,27 @@ func TestTableHasMediansAndRatios(t *testing.T) {
 	want := "| 10 | 1 % | restwatch | 100 | 110.0 (90.0-160.0) | 220.0 | 0.90 | 0.90 | 20 | 110.0 ms | 110.0 ms |\n"
 	if b.String() != want {
 		t.Errorf("got  %swant %s", b.String(), want)
+	}
+}
+
+func TestPathsAreAbsolute(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	b := bench{dir: "out", restwatch: "./restwatch", natsServer: "nats-server", telegraf: filepath.Join("bin", "peer")}
+	cleanup, err := b.prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cleanup() // removes no folder that was given
+	if _, err := os.Stat(filepath.Join(dir, "out")); err != nil {
+		t.Error(err)
+	}
+	for got, want := range map[string]string{
+		b.dir: filepath.Join(dir, "out"), b.restwatch: filepath.Join(dir, "restwatch"), b.natsServer: "nats-server",
+		b.telegraf: filepath.Join(dir, "bin", "peer"),
+	} {
+		if got != want {
+			t.Errorf("got path %q, want %q", got, want)
+		}
 	}
 }
