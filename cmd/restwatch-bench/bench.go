@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -21,7 +22,7 @@ type bench struct {
 	dir        string // for everything that is written
 	restwatch  string // path of the program
 	natsServer string
-	telegraf   string
+	peers      []*peer
 	inFlight   int
 	warm       time.Duration
 	window     time.Duration
@@ -31,7 +32,10 @@ func (b *bench) flags(flags *flag.FlagSet) {
 	flags.StringVar(&b.dir, "dir", "", "folder for stores and logs; a temporary one if not given")
 	flags.StringVar(&b.restwatch, "restwatch", "restwatch", "the program to measure")
 	flags.StringVar(&b.natsServer, "nats-server", "nats-server", "the server to measure it with")
-	flags.StringVar(&b.telegraf, "telegraf", "", "Telegraf, to be compared as well (bench.sh builds it)")
+	b.peers = newPeers()
+	for _, p := range b.peers {
+		flags.StringVar(&p.path, p.name, "", p.product+", to be compared as well (see bench.sh)")
+	}
 	flags.IntVar(&b.inFlight, "in-flight", 32, "calls at once")
 	flags.DurationVar(&b.warm, "warm", 4*time.Second, "time before a window, for connections and baselines")
 	flags.DurationVar(&b.window, "window", 10*time.Second, "time that is measured")
@@ -53,7 +57,11 @@ func (b *bench) prepare() (cleanup func(), err error) {
 	if b.dir, err = filepath.Abs(b.dir); err != nil {
 		return cleanup, err
 	}
-	for _, path := range []*string{&b.restwatch, &b.natsServer, &b.telegraf} {
+	programs := []*string{&b.restwatch, &b.natsServer}
+	for _, p := range b.peers {
+		programs = append(programs, &p.path)
+	}
+	for _, path := range programs {
 		if !strings.ContainsRune(*path, filepath.Separator) {
 			continue // none, or one to be found in PATH
 		}
@@ -72,9 +80,15 @@ type load struct {
 	plain        bool
 }
 
+// interval is what a program with a schedule is given. As fast as it goes is
+// restwatch's shortest; what comes too soon is skipped.
+func (d load) interval() time.Duration { return cmp.Or(d.every, 100*time.Millisecond) }
+
 // window is what one run of one program gave.
 type window struct {
 	polls     int64
+	changes   int64 // that were in the replies
+	published int64 // messages about them that were stored
 	cpu, nats time.Duration
 	took      time.Duration
 	peak      int64
@@ -91,25 +105,26 @@ func perPoll(cpu time.Duration, polls int64) float64 {
 func (b *bench) measure(ctx context.Context, u *upstream, p, server *process, l *listener) (window, error) {
 	var w window
 	var errs []error
-	read := func() (cpu, nats time.Duration, polls int64) {
+	read := func() (cpu, nats time.Duration, polls, changes int64) {
 		cpu, err := p.cpu()
 		errs = append(errs, err)
 		if server != nil {
 			nats, err = server.cpu()
 			errs = append(errs, err)
 		}
-		return cpu, nats, u.polls.Load()
+		return cpu, nats, u.polls.Load(), u.changes.Load()
 	}
 	l.begin()
 	begun := time.Now()
-	cpu, nats, polls := read()
+	cpu, nats, polls, changes := read()
 	if err := wait(ctx, b.window); err != nil {
 		return window{}, err
 	}
-	cpu2, nats2, polls2 := read()
+	cpu2, nats2, polls2, changes2 := read()
 	w.took = time.Since(begun)
 	w.latencies = l.take()
-	w.cpu, w.nats, w.polls = cpu2-cpu, nats2-nats, polls2-polls
+	w.cpu, w.nats, w.polls, w.changes = cpu2-cpu, nats2-nats, polls2-polls, changes2-changes
+	w.published = int64(len(w.latencies))
 	peak, err := p.peak()
 	w.peak = peak
 	if w.polls == 0 {
@@ -172,16 +187,12 @@ func listen(nc *nats.Conn, u *upstream) (*listener, error) {
 
 // settings are restwatch's environment for a load.
 func (b *bench) settings(u *upstream, d load, more ...string) ([]string, error) {
-	every := d.every
-	if every == 0 {
-		every = 100 * time.Millisecond // the least there is; what comes too soon is skipped
-	}
 	env := []string{
 		"RESTWATCH_CMS_URL=" + u.URL().String(),
 		"RESTWATCH_CMS_ACCESS_KEY=bench", "RESTWATCH_CMS_SECRET_KEY=bench",
 		fmt.Sprintf("RESTWATCH_CMS_MAX_IN_FLIGHT=%d", b.inFlight),
 		fmt.Sprintf("RESTWATCH_VDNS=1:1-%d", d.vdns),
-		fmt.Sprintf("RESTWATCH_SCHEDULE=@every %v", every),
+		fmt.Sprintf("RESTWATCH_SCHEDULE=@every %v", d.interval()),
 		"RESTWATCH_LOG_LEVEL=warn",
 	}
 	if !d.plain {

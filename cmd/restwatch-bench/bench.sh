@@ -2,7 +2,10 @@
 # Builds what the measurements need into a folder, and makes them.
 #
 #   bench.sh FOLDER              all tables of docs/benchmarks.md, about 20 minutes
-#   bench.sh FOLDER peers        the comparison with Telegraf
+#   bench.sh FOLDER peers        the comparison with Telegraf, and with Redpanda Connect if CONNECT is the
+#                                path of its program: its own release, or any build with the components
+#                                http_client and nats_jetstream and the pure ones. About 10 minutes.
+#                                TELEGRAF may be the path of one that need not be built. Absolute paths.
 #   bench.sh FOLDER profile …    restwatch-bench with a restwatch that can be profiled, such as
 #                                BENCH_CPU_PROFILE=/tmp/p bench.sh FOLDER profile large
 #                                and then, twice, kill -USR1 of that process (see profiled.go.txt)
@@ -35,19 +38,27 @@ all() {
   printf '```\n'
 }
 
-# peers builds Telegraf in a module of its own: nothing of it is part of ours.
-peers() {
-  mkdir -p "$bin/telegraf-module"
-  cp "$here/peers/telegraf/main.go.txt" "$bin/telegraf-module/main.go"
+# peer builds one in a module of its own: nothing of it is part of ours.
+peer() {
+  local name=$1 module="$bin/$1-module"
+  shift
+  mkdir -p "$module"
+  cp "$here/peers/$name/main.go.txt" "$module/main.go"
   (
-    cd "$bin/telegraf-module"
-    [ -f go.mod ] || go mod init telegraf
-    t=github.com/influxdata/telegraf
-    go get "$t/agent@v1.37.2" "$t/plugins/inputs/http" "$t/plugins/outputs/nats" "$t/plugins/parsers/json_v2" \
-      "$t/plugins/processors/dedup" "$t/plugins/serializers/json"
-    nice -n 19 go build -o "$bin/telegraf" .
+    cd "$module"
+    [ -f go.mod ] || go mod init "$name"
+    go get "$@"
+    nice -n 19 go build -o "$bin/$name" .
   )
-  bench compare -telegraf "$bin/telegraf" -every 0 -changed 10
+}
+
+peers() {
+  local t=github.com/influxdata/telegraf
+  if [ -z "${TELEGRAF:-}" ]; then
+    peer telegraf "$t/agent@v1.37.2" "$t/plugins/inputs/http" "$t/plugins/outputs/nats" "$t/plugins/parsers/json_v2" \
+      "$t/plugins/processors/dedup" "$t/plugins/serializers/json"
+  fi
+  bench compare -telegraf "${TELEGRAF:-$bin/telegraf}" -connect "${CONNECT:-}" -every 0 -changed 10
 }
 
 profile() {

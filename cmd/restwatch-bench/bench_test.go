@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
+	"go.yaml.in/yaml/v3"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -108,14 +109,14 @@ func TestChangesAreConsistent(t *testing.T) {
 
 func TestTableHasMediansAndRatios(t *testing.T) {
 	of := func(cpu time.Duration) window {
-		return window{polls: 1000, cpu: cpu, nats: cpu, took: 10 * time.Second, peak: 20 << 20, latencies: []time.Duration{cpu}}
+		return window{polls: 1000, cpu: cpu, nats: cpu, took: 10 * time.Second, peak: 20 << 20, changes: 100, published: 75, latencies: []time.Duration{cpu}}
 	}
 	ms := time.Millisecond
 	floor := []window{of(100 * ms), of(200 * ms), of(100 * ms)}
 	runs := []window{of(90 * ms), of(160 * ms), of(110 * ms)}
 	var b strings.Builder
 	compareRow(&b, load{agents: 10, share: 0.01}, "restwatch", runs, floor)
-	want := "| 10 | 1 % | restwatch | 100 | 110.0 (90.0-160.0) | 220.0 | 0.90 | 0.90 | 20 | 110.0 ms | 110.0 ms |\n"
+	want := "| 10 | 1 % | restwatch | 100 | 110.0 (90.0-160.0) | 220.0 | 0.90 | 0.90 | 20 | 0.75 | 110.0 ms | 110.0 ms |\n"
 	if b.String() != want {
 		t.Errorf("got  %swant %s", b.String(), want)
 	}
@@ -124,7 +125,8 @@ func TestTableHasMediansAndRatios(t *testing.T) {
 func TestPathsAreAbsolute(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	b := bench{dir: "out", restwatch: "./restwatch", natsServer: "nats-server", telegraf: filepath.Join("bin", "peer")}
+	b := bench{dir: "out", restwatch: "./restwatch", natsServer: "nats-server", peers: newPeers()}
+	b.peers[1].path = filepath.Join("bin", "peer")
 	cleanup, err := b.prepare()
 	if err != nil {
 		t.Fatal(err)
@@ -135,10 +137,44 @@ func TestPathsAreAbsolute(t *testing.T) {
 	}
 	for got, want := range map[string]string{
 		b.dir: filepath.Join(dir, "out"), b.restwatch: filepath.Join(dir, "restwatch"), b.natsServer: "nats-server",
-		b.telegraf: filepath.Join(dir, "bin", "peer"),
+		b.peers[0].path: "", b.peers[1].path: filepath.Join(dir, "bin", "peer"),
 	} {
 		if got != want {
 			t.Errorf("got path %q, want %q", got, want)
+		}
+	}
+}
+
+// TestPeersPollEachVDN reads the configurations as far as they say what is
+// polled, how often and to where.
+func TestPeersPollEachVDN(t *testing.T) {
+	const vdns = 3
+	for _, p := range newPeers() {
+		for _, ca := range []string{"", "/ca.pem"} {
+			path := filepath.Join(t.TempDir(), "conf")
+			if err := p.configure(path, "http://upstream/x", "nats://bus", ca, load{vdns: vdns}); err != nil {
+				t.Fatal(err)
+			}
+			conf, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for text, want := range map[string]int{
+				`"vdn":1}`: 1, `"vdn":2}`: 1, `"vdn":3}`: 1, `"vdn":4}`: 0, `"nats://bus"`: 1, `"http://upstream/x"`: vdns,
+				`"/ca.pem"`: vdns * len(ca) / len("/ca.pem"), p.name + ".": 1, "<no value>": 0,
+			} {
+				if got := strings.Count(string(conf), text); got != want {
+					t.Errorf("%s, ca %q: %q is there %d times, want %d", p.name, ca, text, got, want)
+				}
+			}
+			if !strings.Contains(string(conf), "100ms") {
+				t.Errorf("%s: no interval", p.name)
+			}
+			if p.name == "connect" {
+				if err := yaml.Unmarshal(conf, &map[string]any{}); err != nil {
+					t.Errorf("%s: %v", p.name, err)
+				}
+			}
 		}
 	}
 }

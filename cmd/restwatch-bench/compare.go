@@ -14,11 +14,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// The programs that can be compared.
+// The programs that are always compared; the peers are beside them.
 const (
 	programFloor     = "floor"
 	programRestwatch = "restwatch"
-	programTelegraf  = "telegraf"
 )
 
 func runCompare(ctx context.Context, args []string) error {
@@ -50,8 +49,10 @@ func runCompare(ctx context.Context, args []string) error {
 	defer cleanup()
 
 	programs := []string{programFloor, programRestwatch}
-	if b.telegraf != "" {
-		programs = append(programs, programTelegraf)
+	for _, p := range b.peers {
+		if p.path != "" {
+			programs = append(programs, p.name)
+		}
 	}
 	compareHead(os.Stdout)
 	n := 0
@@ -108,7 +109,7 @@ func (b *bench) once(ctx context.Context, program string, d load, n int) (w wind
 	if err != nil {
 		return w, err
 	}
-	p, err := b.program(program, u, nc, d, n)
+	p, err := b.program(ctx, program, u, nc, d, n)
 	if err != nil {
 		return w, err
 	}
@@ -116,10 +117,22 @@ func (b *bench) once(ctx context.Context, program string, d load, n int) (w wind
 	if err := wait(ctx, b.warm); err != nil {
 		return w, err
 	}
-	return b.measure(ctx, u, p, server, l)
+	if err := b.settle(ctx, program, u, nc); err != nil {
+		return w, err
+	}
+	before, err := b.stored(ctx, program, nc)
+	if err != nil {
+		return w, err
+	}
+	if w, err = b.measure(ctx, u, p, server, l); err != nil {
+		return w, err
+	}
+	after, err := b.stored(ctx, program, nc)
+	w.published += after - before
+	return w, err
 }
 
-func (b *bench) program(name string, u *upstream, nc *nats.Conn, d load, n int) (*process, error) {
+func (b *bench) program(ctx context.Context, name string, u *upstream, nc *nats.Conn, d load, n int) (*process, error) {
 	log := fmt.Sprint(name, "-", n)
 	switch name {
 	case programFloor:
@@ -144,6 +157,6 @@ func (b *bench) program(name string, u *upstream, nc *nats.Conn, d load, n int) 
 		}
 		return begin(b.dir, log, env, b.restwatch, "serve")
 	default:
-		return b.startTelegraf(log, u, nc, d)
+		return b.startPeer(ctx, b.peer(name), log, u, nc, d)
 	}
 }

@@ -76,7 +76,7 @@ func (b *bench) share(ctx context.Context, d load, replicas, run int) (s shared,
 	}
 	procs := make([]*process, replicas)
 	for i := range procs {
-		if procs[i], err = b.program(programRestwatch, u, nc, d, run*100+i); err != nil {
+		if procs[i], err = b.program(ctx, programRestwatch, u, nc, d, run*100+i); err != nil {
 			return s, err
 		}
 		defer func() { err = errors.Join(err, procs[i].end()) }()

@@ -17,10 +17,11 @@ import (
 // approved, begins to rest, leaves.
 type upstream struct {
 	*cmssim.Server
-	vdns  []*vdn // by VDN number, from 1; [0] is unused
-	polls atomic.Int64
-	seen  atomic.Int64 // VDNs polled since the start, or since forget
-	first atomic.Int64 // when the first poll came, unix nanoseconds
+	vdns    []*vdn // by VDN number, from 1; [0] is unused
+	polls   atomic.Int64
+	changes atomic.Int64 // that were in a reply, each counted once
+	seen    atomic.Int64 // VDNs polled since the start, or since forget
+	first   atomic.Int64 // when the first poll came, unix nanoseconds
 }
 
 // vdn is one tenant's list. cmssim answers a call from a version of the list
@@ -88,6 +89,7 @@ func (u *upstream) trace(c cmssim.Call) {
 	defer v.mu.Unlock()
 	if v.fresh {
 		v.fresh = false
+		u.changes.Add(1)
 		v.served.Store(time.Now().UnixNano())
 	}
 	if !v.polled {
