@@ -70,6 +70,17 @@ func (c *comparison) newToken(t *token, n *Agent) {
 	if n.BeginAt != 0 && n.BeginAt.wholeSecond() {
 		n.Memory.FirstSeen = c.at
 	}
-	late := c.prev.Quality == Consistent && c.prev.Memory.Clock.excludes(n.BeginAt, c.lastWithout(t)-c.slack(), c.at)
-	c.out.clock.saw(n.BeginAt, c.at, late)
+	c.out.clock.saw(n.BeginAt, c.notYet(t), c.at)
+}
+
+// notYet is a time at which the token of t, new in this list, had not begun; 0 if
+// none is known.
+func (c *comparison) notYet(t *token) Time {
+	if t.seen <= longAgo {
+		return 0
+	}
+	if t.a != nil && c.prev.Quality != Consistent {
+		return t.seen - TimeOfDuration(tornSpan)
+	}
+	return t.seen - c.slack()
 }

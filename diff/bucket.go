@@ -32,22 +32,22 @@ type Clock struct {
 	// less afterwards, as clocks drift.
 	Ahead int64 `json:"ahead,omitzero"`
 	At    Time  `json:"at,omitzero"`
-	// Tokens seen, up to enoughTokens.
+	// AtMost is the most by which it can have been ahead when the last token was
+	// first listed: the list before did not show that token. farAhead if there is no
+	// such list.
+	AtMost int64 `json:"atMost,omitzero"`
+	// Tokens seen, up to enoughTokens, since one of the clocks was last found to
+	// be set: a token contradicted Ahead or AtMost.
 	Tokens int `json:"tokens,omitzero"`
-	// Late counts the begin times that contradicted Ahead, in a row: first
-	// listed although, if it holds, the list before must have shown them. One
-	// of the two clocks was set. While there are any, Ahead is doubtful.
-	Late int `json:"late,omitzero"`
+	// Tokens with a begin time before Past may be of a clock that was less ahead
+	// than now: by as little as Once, which is <= 0.
+	Past Time  `json:"past,omitzero"`
+	Once int64 `json:"once,omitzero"`
 }
 
 // enoughTokens is how many begin times it takes until Ahead is not only a
 // bound of the clocks' difference but near to it.
 const enoughTokens = 32
-
-// enoughLate is how many begin times in a row must contradict Ahead until all
-// that was learned of the upstream's clock is dropped. A single one may be owed
-// to a list that was not complete.
-const enoughLate = 8
 
 // driftPer is the time in which clocks may drift apart by one part.
 const driftPer = 10_000
@@ -62,23 +62,30 @@ func (c *Clock) ahead(t Time) (ms int64, known bool) {
 // anything about the upstream's clock.
 const farAhead = Time(time.Hour / time.Millisecond)
 
-// saw takes in the begin time b of a token first seen at the time t; late says
-// that it contradicts what is known.
-func (c *Clock) saw(b, t Time, late bool) {
+// saw takes in the begin time b of a token first seen at the time t, which
+// had not begun at the time last; 0: no such time is known.
+func (c *Clock) saw(b, last, t Time) {
 	if b == 0 || b > t+farAhead {
 		return
 	}
-	switch {
-	case late:
-		if c.Late++; c.Late == enoughLate {
-			*c = Clock{Late: enoughLate} // until enough is known anew
-		}
-	case c.Tokens >= enoughTokens:
-		c.Late = 0
+	least, most := int64(b-t), int64(farAhead)
+	if last != 0 {
+		most = min(most, int64(b.bucketEnd()-last))
 	}
-	c.Latest = max(c.Latest, b)
-	if ms, known := c.ahead(t); !known || int64(b-t) > ms {
-		c.Ahead, c.At = int64(b-t), t
+	if ms, known := c.ahead(t); known {
+		switch {
+		case most < ms:
+			// Set back: what is listed already is of a clock that is further ahead. Or
+			// the list before was not complete, and the next token contradicts this one.
+			*c = Clock{Past: c.Past, Once: c.Once}
+		case least > c.AtMost:
+			// Set forward: what is listed already began before b by either clock.
+			*c = Clock{Past: b, Once: min(c.Once, ms)}
+		}
+	}
+	c.Latest, c.AtMost = max(c.Latest, b), most
+	if ms, known := c.ahead(t); !known || least > ms {
+		c.Ahead, c.At = least, t
 	}
 	c.Tokens = min(c.Tokens+1, enoughTokens)
 }
@@ -93,16 +100,20 @@ func (c *Clock) behind(t Time) Time {
 	return 0
 }
 
-// excludes says that a token with begin time b, if Ahead holds, had begun before
-// the list of the time last was read.
-func (c *Clock) excludes(b, last, t Time) bool {
-	ms, _ := c.ahead(t)
-	return c.Tokens >= enoughTokens && b.bucketEnd() < last+Time(ms)
-}
-
 // passed says that, as far as is known, the upstream's clock has passed the
-// instant d of its own at the time t by ours.
-func (c *Clock) passed(d, t Time) bool { return c.Late == 0 && t+c.behind(t) > d }
+// instant d of its own at the time t by ours, if d is of a token with begin time
+// b. Until enough begin times were seen, the clocks are taken to be the same if
+// the last one allows it.
+func (c *Clock) passed(d, b, t Time) bool {
+	ms, _ := c.ahead(t)
+	if c.Tokens < enoughTokens && 0 <= c.AtMost && c.AtMost < int64(farAhead) {
+		ms = 0
+	}
+	if b < c.Past {
+		ms = min(ms, c.Once)
+	}
+	return t+Time(min(0, ms)) > d
+}
 
 // closed says that the bucket of an agent's begin time had certainly passed
 // when the agent was last seen, so that the same begin time afterwards means
@@ -121,9 +132,6 @@ func (s *Snapshot) closed(a *Agent, opt Options) bool {
 	// When it was first seen, its second had begun.
 	if seen-first > 1000+slack {
 		return true
-	}
-	if s.Memory.Clock.Late > 0 {
-		return false // what it told may be of a clock that was set since
 	}
 	if instant && s.Memory.Clock.Latest >= a.BeginAt+1000 {
 		return true

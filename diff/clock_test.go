@@ -36,7 +36,7 @@ func TestUpstreamClockIsSet(t *testing.T) {
 			s := (&story{t: t}).poll(0, Counts{})
 			s.restsBegin(1000, enoughTokens+1, 0, 600)
 			for i, ahead := range []Time{by, 0} {
-				_, overdue := s.restsBegin(2000+1000*i, enoughLate+enoughTokens+1, ahead, 600)
+				_, overdue := s.restsBegin(2000+1000*i, enoughTokens+1, ahead, 600)
 				for _, c := range overdue {
 					if c == Certain {
 						t.Errorf("set to %d: a rest just begun is overdue for certain", ahead)
@@ -72,6 +72,31 @@ func TestOverdueByAClockThatIsBehind(t *testing.T) {
 		poll(float64(at+12_500+431_000)/1000, one, y).tells("3000 overdue certain")
 }
 
+// The upstream's clock is set back and forth before much is known of it: who
+// began by the one clock is not judged by the other.
+func TestOverdueAcrossStepsOfTheUpstreamsClock(t *testing.T) {
+	const behind = -600_000
+	rests := func(n int) Counts { return Counts{Resting: n} }
+	w, x, y, z := row(101, 4001, 30), row(102, 9001+behind, 300), row(103, 9002+behind, 620), row(104, 19_001, 30)
+	(&story{t: t}).poll(0, Counts{}).
+		poll(5, rests(1), w).tells("101 started certain").
+		// Set back: the one seems to be over, the other will long before its time.
+		poll(10, rests(3), w, x, y).tells("102 started inferred none", "102 overdue inferred none", "103 started inferred none").
+		// Right again.
+		poll(20, rests(4), w, x, y, z).tells("104 started certain").
+		poll(30, rests(4), w, x, y, z).tells("103 overdue inferred none").
+		poll(50, rests(4), w, x, y, z).tells("101 overdue inferred none", "104 overdue certain")
+}
+
+// The upstream's clock is behind from the start, by more than all rests.
+func TestOverdueByAClockThatIsBehindFromTheStart(t *testing.T) {
+	const behind = -420_000
+	one := Counts{Resting: 1}
+	(&story{t: t}).poll(0, one, row(101, behind-60_000, 490)).
+		poll(15, one, row(101, behind-60_000, 490)).tells("101 overdue inferred none").
+		poll(20, one, row(102, 18_001+behind, 300)).tells("101 ended certain", "102 started inferred none", "102 overdue inferred none")
+}
+
 // The bus's clock was a day ahead, and is set back: what happens then lies in no
 // window of that day, and nothing follows from it for certain that the clock
 // alone would tell.
@@ -86,7 +111,7 @@ func TestBusClockIsSetBack(t *testing.T) {
 	}
 	two := Counts{Resting: 2}
 	x, y, z := row(101, 1001, 600), row(102, 1002, 600), row(103, 9001, 600)
-	tick(day/1000+2, two, x, y).tells("101 started inferred none", "101 overdue certain", "102 started inferred none", "102 overdue certain")
+	tick(day/1000+2, two, x, y).tells("101 started inferred none", "101 overdue inferred none", "102 started inferred none", "102 overdue inferred none")
 	tick(10, two, y, z).tells("101 ended certain", "103 started inferred none")
 	for _, e := range s.last.Events {
 		if e.OccurredAfter > base+10_000 || e.OccurredBefore > base+10_000 || e.ObservedAt != base+10_000 || e.PreviousObservedAt != 0 {

@@ -28,7 +28,7 @@ func (c *comparison) reportOverdue(t *token, n *Agent) {
 	e.ElapsedSeconds, e.OverdueSeconds = &elapsed, &over
 	// The begin time is by the upstream's clock: if that is behind, the time is
 	// not over yet.
-	sure := late && t.now.single() && !c.doubt && c.out.clock.passed(n.deadline(), c.shown+c.slack())
+	sure := late && t.now.single() && !c.doubt && c.out.clock.passed(n.deadline(), n.BeginAt, c.shown+c.slack())
 	c.emit(n, e, sure, altNone)
 }
 

@@ -9,13 +9,13 @@ const longAgo Time = 1
 // setBack is s for a comparison at a time that is earlier than its own: the
 // bus's clock was ahead, and was set back. What s was observed at, by the clock
 // as it is now, nobody knows, and what it told of the upstream's clock does not
-// hold any more. Without that, all that happens until the clock is again where
+// hold any more, nor for the tokens in s. Without that, all that happens until the clock is again where
 // it was would lie in a window of its future.
 func (s *Snapshot) setBack(at Time) *Snapshot {
 	t := *s
 	t.ObservedAt, t.PreviousObservedAt = 0, 0
 	m := &t.Memory
-	m.Since, m.SureAt, m.Age, m.Clock = min(m.Since, at), 0, 0, Clock{Late: enoughLate}
+	m.Since, m.SureAt, m.Age, m.Clock = min(m.Since, at), 0, 0, Clock{Past: m.Clock.Latest + 1, Once: -int64(farAhead)}
 	t.Agents, m.Tombstones = slices.Clone(s.Agents), slices.Clone(m.Tombstones)
 	for i := range t.Agents {
 		t.Agents[i].Memory.setBack(at)

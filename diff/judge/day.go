@@ -28,8 +28,18 @@ type Day struct {
 	Options diff.Options
 	// ApprovalKeepsBegin breaks assumption A3, as some platforms may.
 	ApprovalKeepsBegin bool
+	// Steps of the upstream's clock, in order. From each on, what begins is listed
+	// by a clock that is so much ahead of the World's; before the first, by the
+	// World's.
+	Steps []Step
 	// Dynamics of the agents; the usual ones if zero.
 	Dynamics cmssim.Dynamics
+}
+
+// Step sets the upstream's clock.
+type Step struct {
+	After time.Duration // from the start of the day
+	Ahead time.Duration // behind, if negative
 }
 
 // Outcome of a Day.
@@ -55,6 +65,16 @@ func (d Day) Run() Outcome {
 		ApprovalKeepsBegin: d.ApprovalKeepsBegin})
 	rng := rand.New(rand.NewPCG(uint64(d.Seed), uint64(d.Agents)))
 	j, naive := New(w), New(w)
+	listed := func(begin diff.Time) diff.Time {
+		ahead := time.Duration(0)
+		for _, s := range d.Steps {
+			if begin >= diff.TimeOf(start.Add(s.After)) {
+				ahead = s.Ahead
+			}
+		}
+		return begin.Add(ahead)
+	}
+	j.Listed, naive.Listed = listed, listed
 	var reader Naive
 	var prev diff.Snapshot
 	var out Outcome
@@ -68,6 +88,9 @@ func (d Day) Run() Outcome {
 		w.Advance(at)
 		o := &diff.Observation{VDN: vdn, At: diff.TimeOf(at) + 20 + diff.Time(rng.IntN(200)), DetectedBy: diff.Poll,
 			Counts: w.Counts(), Rows: slices.Clone(w.Rows())}
+		for i := range o.Rows {
+			o.Rows[i].Begin = listed(o.Rows[i].Begin)
+		}
 		if rng.Float64() < d.Slow {
 			asked := diff.Time(rng.Int64N(int64(max(1, min(diff.TimeOf(at)-prev.ObservedAt, spread)))))
 			o.At = diff.TimeOf(at) + diff.Time(rng.Int64N(int64(spread)))

@@ -21,6 +21,8 @@ const Allowance = 300 // milliseconds
 
 // Score counts the events of a VDN that say what its agents do: requested,
 // approved, started, ended, cancelled, and updated where the begin time moves.
+// Overdue ones are counted by themselves, as rests overrun while nobody looks:
+// of them, CertainWrong and InferredWrong are those told before their time.
 type Score struct {
 	// Truth is how many there were to tell.
 	Truth int
@@ -37,6 +39,8 @@ type Score struct {
 	StateWrong int
 	// WindowWrong counts right events whose window does not hold the instant.
 	WindowWrong int
+	// OverdueCertain and OverdueInferred were told of rests that were overdue.
+	OverdueCertain, OverdueInferred int
 }
 
 // Certain is the share of all there was to tell that was told as certain.
@@ -53,7 +57,7 @@ func (s Score) Add(o Score) Score {
 		Truth: s.Truth + o.Truth, CertainRight: s.CertainRight + o.CertainRight, InferredRight: s.InferredRight + o.InferredRight,
 		CertainWrong: s.CertainWrong + o.CertainWrong, InferredWrong: s.InferredWrong + o.InferredWrong,
 		Late: s.Late + o.Late, Missed: s.Missed + o.Missed, Corrected: s.Corrected + o.Corrected, WindowWrong: s.WindowWrong + o.WindowWrong,
-		StateWrong: s.StateWrong + o.StateWrong,
+		StateWrong: s.StateWrong + o.StateWrong, OverdueCertain: s.OverdueCertain + o.OverdueCertain, OverdueInferred: s.OverdueInferred + o.OverdueInferred,
 	}
 }
 
@@ -63,6 +67,9 @@ type Judge struct {
 	// Offence describes the first certain event that was wrong, or window that
 	// missed the truth; "" if there was none.
 	Offence string
+	// Listed is how a begin time of the World is listed, where the upstream's
+	// clock is not the World's; nil: as it is.
+	Listed func(begin diff.Time) diff.Time
 
 	world   *cmssim.World
 	read    int // changes taken from the World's history
@@ -212,7 +219,9 @@ func (j *Judge) judge(p *person, visible bool, events []diff.Event) {
 	for i := range events {
 		e := &events[i]
 		switch {
-		case e.Kind == diff.KindOverdue || e.Kind == diff.KindUpdated && e.What != "prolong":
+		case e.Kind == diff.KindUpdated && e.What != "prolong":
+		case e.Kind == diff.KindOverdue:
+			j.overdue(p, e)
 		case e.Kind == diff.KindCorrected:
 			j.correction(p, e)
 		case j.take(&due, e):
@@ -327,6 +336,27 @@ func (j *Judge) wrong(e *diff.Event, why string) {
 	j.offence(e, why)
 }
 
+// overdue checks that the agent, as the World is now, rests longer than asked
+// for, by the World's clock.
+func (j *Judge) overdue(p *person, e *diff.Event) {
+	early := p.is.begin.Add(time.Duration(p.is.requested)*time.Second) - diff.TimeOf(j.world.Now())
+	switch {
+	case p.is.state != diff.Resting || early > Allowance:
+		j.wrong(e, fmt.Sprintf("he is %v since %v, for %d s, which is over in %v", p.is.state, p.is.begin, p.is.requested, early.Sub(0)))
+	case e.Certainty == diff.Certain:
+		j.Score.OverdueCertain++
+	default:
+		j.Score.OverdueInferred++
+	}
+}
+
+func (j *Judge) listed(begin diff.Time) diff.Time {
+	if j.Listed == nil {
+		return begin
+	}
+	return j.Listed(begin)
+}
+
 // correction checks a correction: the agent is, or was when last seen, in the
 // state it names.
 func (j *Judge) correction(p *person, e *diff.Event) {
@@ -334,14 +364,14 @@ func (j *Judge) correction(p *person, e *diff.Event) {
 	if e.Certainty != diff.Certain || e.To == diff.None {
 		return
 	}
-	if p.is.begin == e.BeginAt && p.is.state == e.To {
+	if j.listed(p.is.begin) == e.BeginAt && p.is.state == e.To {
 		return
 	}
 	for _, c := range j.world.History() {
-		if c.WorkNo == e.WorkNo && c.Begin == e.BeginAt && c.To == e.To {
+		if c.WorkNo == e.WorkNo && j.listed(c.Begin) == e.BeginAt && c.To == e.To {
 			return
 		}
-		if c.WorkNo == e.WorkNo && c.Left == e.BeginAt && c.From == e.To {
+		if c.WorkNo == e.WorkNo && j.listed(c.Left) == e.BeginAt && c.From == e.To {
 			return
 		}
 	}
