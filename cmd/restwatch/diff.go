@@ -31,7 +31,9 @@ func newDiff(std stdio) *cobra.Command {
 
 and write the agent events that follow from them, as serve would have published
 them, one CloudEvent a line. VDNs may be mixed. A reply that is an error, or none
-that can be understood, counts as failed.
+that can be understood, counts as failed. observedAt is when the reply had arrived. A
+reply may have "askedAt", when it was asked for, as record writes it: then a slow one is
+taken to be as old as that, as serve does; without it, each is taken for fresh.
 
 With --assess, write instead what the polls tell of the platform: which of the
 assumptions hold there that the inference rests on, and what that means.`,
@@ -67,11 +69,14 @@ const maxLine = 64 << 20
 
 // recorded is a line of the input.
 type recorded struct {
-	ObservedAt *time.Time      `json:"observedAt"`
-	CC         int             `json:"ccId"`
-	VDN        int             `json:"vdn"`
-	Reply      json.RawMessage `json:"reply"`
-	Failed     bool            `json:"failed"`
+	ObservedAt *time.Time `json:"observedAt"`
+	// AskedAt is when the reply was asked for, and so the earliest that it may
+	// show; nil: it shows ObservedAt.
+	AskedAt *time.Time      `json:"askedAt"`
+	CC      int             `json:"ccId"`
+	VDN     int             `json:"vdn"`
+	Reply   json.RawMessage `json:"reply"`
+	Failed  bool            `json:"failed"`
 	// Torn marks a reading of several pages that never agreed.
 	Torn bool `json:"torn"`
 }
@@ -129,7 +134,7 @@ func eachPoll(in io.Reader, opt replayOptions, fn func(*diff.Observation, *diff.
 		if len(line) == 0 {
 			continue
 		}
-		obs, good, err := readPoll(line, opt.unit)
+		obs, good, err := readPoll(line, opt)
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
@@ -149,7 +154,7 @@ func eachPoll(in io.Reader, opt replayOptions, fn func(*diff.Observation, *diff.
 }
 
 // readPoll understands one line. good is false for a failed poll.
-func readPoll(line []byte, unit string) (obs diff.Observation, good bool, err error) {
+func readPoll(line []byte, opt replayOptions) (obs diff.Observation, good bool, err error) {
 	var r recorded
 	if err := json.Unmarshal(line, &r); err != nil {
 		return obs, false, fmt.Errorf("want a JSON object with observedAt, ccId, vdn and reply or failed: %w", err)
@@ -161,6 +166,9 @@ func readPoll(line []byte, unit string) (obs diff.Observation, good bool, err er
 	if r.ObservedAt == nil {
 		return obs, false, errors.New("observedAt: want an RFC 3339 time, as in 2026-03-01T08:00:00.000Z")
 	}
+	if r.AskedAt != nil && r.AskedAt.After(*r.ObservedAt) {
+		return obs, false, errors.New("askedAt: want a time that is not after observedAt")
+	}
 	obs.At = diff.TimeOf(*r.ObservedAt)
 	if r.Failed {
 		return obs, false, nil
@@ -168,9 +176,12 @@ func readPoll(line []byte, unit string) (obs diff.Observation, good bool, err er
 	if len(r.Reply) == 0 {
 		return obs, false, errors.New(`reply: want the upstream's reply, or "failed":true`)
 	}
-	reply, err := cms.Decode(r.Reply, unit)
+	reply, err := cms.Decode(r.Reply, opt.unit)
 	if err != nil {
 		return obs, false, nil
+	}
+	if r.AskedAt != nil {
+		obs.Age = opt.diff.Age(r.ObservedAt.Sub(*r.AskedAt))
 	}
 	obs.Rows, obs.Counts, obs.Torn = reply.Rows, reply.Counts, r.Torn
 	return obs, true, nil

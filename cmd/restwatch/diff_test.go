@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"restwatch/diff"
+	"restwatch/poller/cms"
 	"restwatch/poller/cmssim"
 	"restwatch/publisher"
 )
@@ -67,6 +70,7 @@ func TestDiffOffline(t *testing.T) {
 		"no JSON":       {"hello\n", "line 2"},
 		"no VDN":        {`{"observedAt":"2026-03-01T08:00:00Z","failed":true}` + "\n", "ccId 0"},
 		"no time":       {`{"ccId":1,"vdn":170,"failed":true}` + "\n", "observedAt"},
+		"asked later":   {`{"observedAt":"2026-03-01T08:00:00Z","askedAt":"2026-03-01T08:00:01Z","ccId":1,"vdn":170,"failed":true}` + "\n", "askedAt"},
 		"wrong time":    {`{"observedAt":"yesterday","ccId":1,"vdn":170,"failed":true}` + "\n", "line 2"},
 		"no reply":      {pollLine("05.000", 170, `"reason":1`), "reply"},
 		"cut off":       {strings.TrimSuffix(pollLine("05.000", 170, replyField(0, 0, 0)), "}\n"), "line 2"},
@@ -192,5 +196,47 @@ func TestRecordAndDiff(t *testing.T) {
 	t.Logf("%d polls recorded: %v", strings.Count(f.out.String(), "\n"), h.judge(t, events, u.age(vdn170, events)))
 	if len(events) == 0 {
 		t.Error("no events")
+	}
+}
+
+// A rest that begins while the reply before is on its way, which takes seconds, is
+// in order: that reply shows when it was asked for, not when it had arrived.
+func TestRecordSlowReply(t *testing.T) {
+	t.Parallel()
+	u := startUpstream(t, cmssim.Tenant{World: cmssim.Config{VDN: vdn170}})
+	f := runEndless(t, u.settings(t), "record")
+	asked := func(more int64) {
+		n := u.Calls()
+		eventually(t, "calls", func() bool { return u.Calls() >= n+more })
+	}
+	asked(2)
+	u.setFaults(t, "slow") // an empty list, at 20 ms a byte
+	asked(2)               // the first may have come before
+	began := diff.TimeOf(time.Now()) + 1000
+	u.show(vdn170, roster{[]diff.Row{{WorkNo: 101, Begin: began, Requested: 600}}, diff.Counts{Resting: 1}})
+	u.setFaults(t, "")
+	asked(2)
+	if code := f.stop(t); code != exitOK {
+		t.Fatalf("record: exit %d: %s", code, f.errOut)
+	}
+	slow := false
+	for line := range strings.Lines(f.out.String()) {
+		obs, _, err := readPoll([]byte(line), replayOptions{unit: cms.UnitAuto})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow = slow || len(obs.Rows) == 0 && obs.At > began+diff.TimeOfDuration(diff.DefaultSlack) && obs.At-obs.Age <= began
+	}
+	if !slow {
+		t.Errorf("no slow reply is recorded:\n%s", f.out.String())
+	}
+	code, out, errOut := execute(t, t.Context(), nil, f.out.String(), "diff")
+	if code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(out, `"kind":"started"`) || !strings.Contains(out, `"certainty":"certain"`) {
+		t.Errorf("exit %d, %s\n%s", code, errOut, out)
+	}
+	// Without that, as of recordings of before, it looks too old.
+	fresh := regexp.MustCompile(`"askedAt":"[^"]*",`).ReplaceAllString(f.out.String(), "")
+	if code, out, errOut := execute(t, t.Context(), nil, fresh, "diff"); code != exitOK || !strings.Contains(out, `"certainty":"inferred"`) {
+		t.Errorf("without askedAt: exit %d, %s\n%s", code, errOut, out)
 	}
 }

@@ -26,7 +26,8 @@ func newRecord(std stdio) *cobra.Command {
 		Use:   "record",
 		Short: "Poll CC-CMS and write down what it says, for diff",
 		Long: `Poll CC-CMS with the settings of serve, and write every reading to standard output as a line that
-restwatch diff reads. Nothing is published. Progress is told on standard error.
+restwatch diff reads, with when it was asked for and when it had arrived: what it shows
+is of some instant between. Nothing is published. Progress is told on standard error.
 
 If the credentials are refused the recording ends: repeated bad signatures lock the
 caller's address.`,
@@ -140,7 +141,7 @@ func (r *recorder) poll(ctx context.Context, vdn diff.VDN) (answered bool) {
 	r.line = strconv.AppendInt(r.line, int64(vdn.CC), 10)
 	r.line = append(r.line, `,"vdn":`...)
 	r.line = strconv.AppendInt(r.line, int64(vdn.ID), 10)
-	r.line = r.appendOutcome(r.line, reading, err)
+	r.line = appendOutcome(r.line, &reading, err, r.anonymize)
 	if _, err := r.out.Write(r.line); err != nil {
 		r.stop(fmt.Errorf("write recording: %w", err))
 	}
@@ -151,15 +152,18 @@ func (r *recorder) poll(ctx context.Context, vdn diff.VDN) (answered bool) {
 	return true
 }
 
-func (r *recorder) appendOutcome(line []byte, reading cms.Reading, err error) []byte {
+func appendOutcome(line []byte, reading *cms.Reading, err error, anonymize bool) []byte {
 	if err != nil {
 		return append(line, ",\"failed\":true}\n"...)
 	}
-	if r.anonymize {
+	if anonymize {
 		for i := range reading.Rows {
 			reading.Rows[i].Name = ""
 		}
 	}
+	// By the monotonic clock, so that it fits observedAt whatever the other does.
+	line = append(line, `,"askedAt":`...)
+	line = diff.TimeOf(reading.Received.Add(-reading.Took())).AppendJSON(line)
 	if reading.Torn {
 		line = append(line, `,"torn":true`...)
 	}
