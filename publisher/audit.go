@@ -1,6 +1,8 @@
 package publisher
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"restwatch/diff"
@@ -8,7 +10,9 @@ import (
 
 // Audit checks the promises about stored messages as they are read in stream
 // order. It needs no history: what retention has dropped is not missed, only
-// gaps are. The zero value is ready.
+// gaps are. Nor are snapshots that newer ones have replaced while it was read:
+// revisions only have to rise, events are the ones that are counted. The zero
+// value is ready.
 type Audit struct {
 	Events, Snapshots, Feeds int
 	// Repeats are events stored once more under the same id, which a power
@@ -74,7 +78,7 @@ func (a *Audit) event(e *diff.Event) error {
 	if (t.sequence != 0 || t.snapshot != 0) && e.Sequence != known+1 {
 		return fmt.Errorf("sequence %d comes after %d", e.Sequence, known)
 	}
-	if e.Revision < t.revision || t.snapshot != 0 && e.Revision != t.snapshot+1 {
+	if e.Revision < t.revision || e.Revision == t.snapshot {
 		return fmt.Errorf("revision %d comes after %d", e.Revision, t.revision)
 	}
 	if e.ObservedAt < e.PreviousObservedAt {
@@ -119,7 +123,7 @@ func legal(e *diff.Event) bool {
 
 func (a *Audit) snapshot(s *diff.Snapshot) error {
 	t := a.trail(diff.VDN{CC: s.CC, ID: s.VDN})
-	if t.snapshot != 0 && s.Revision != t.snapshot+1 {
+	if t.snapshot != 0 && s.Revision <= t.snapshot {
 		return fmt.Errorf("revision %d comes after %d", s.Revision, t.snapshot)
 	}
 	if s.Revision < t.revision {
@@ -145,7 +149,9 @@ func (a *Audit) snapshot(s *diff.Snapshot) error {
 	return nil
 }
 
-// Unfinished lists VDNs whose last events no snapshot contains: a torn batch.
+// Unfinished lists VDNs whose last events no snapshot contains that was read: a
+// torn batch, unless the snapshot was replaced while the stream was read, which
+// Torn finds out.
 func (a *Audit) Unfinished() []diff.VDN {
 	var list []diff.VDN
 	for v, t := range a.trails {
@@ -154,4 +160,20 @@ func (a *Audit) Unfinished() []diff.VDN {
 		}
 	}
 	return list
+}
+
+// Torn lists the unfinished VDNs of an audit of what this reader has read whose
+// newest snapshot still does not contain their last events.
+func (r *Reader) Torn(ctx context.Context, a *Audit) ([]diff.VDN, error) {
+	var list []diff.VDN
+	for _, v := range a.Unfinished() {
+		s, _, err := r.LastSnapshot(ctx, v)
+		if err != nil && !errors.Is(err, ErrNoSnapshot) {
+			return nil, err
+		}
+		if s.Revision < a.trails[v].revision {
+			list = append(list, v)
+		}
+	}
+	return list, nil
 }

@@ -193,12 +193,12 @@ func (b *Bus) Load(ctx context.Context, vdns []diff.VDN) error {
 	session := b.wire.session()
 	b.heads.expect(vdns)
 	base := string(b.prefix) + ".snapshot"
+	all := []string{base + ".>"}
 	found := make(map[diff.VDN]bool, len(vdns))
 	parts := make(map[diff.VDN][]stored)
-	err := read(ctx, b.js, b.options.Stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{base + ".>"},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	}, true, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	load := reading{js: b.js, wire: b.wire, until: all}
+	load.cfg = jetstream.OrderedConsumerConfig{FilterSubjects: all, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
+	load.fn = func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		v, part, ok := snapshotOf(m.Subject(), base)
 		if !ok || !wanted[v] {
 			return true
@@ -220,8 +220,8 @@ func (b *Bus) Load(ctx context.Context, vdns []diff.VDN) error {
 			delete(parts, v)
 		}
 		return true
-	})
-	if err != nil {
+	}
+	if err := load.run(ctx); err != nil {
 		return fmt.Errorf("load heads: %w", err)
 	}
 	for _, v := range vdns {

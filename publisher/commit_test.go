@@ -35,8 +35,8 @@ func audited(t testing.TB, b *Bus) int {
 			t.Fatal(err)
 		}
 	}
-	if u := a.Unfinished(); u != nil {
-		t.Errorf("torn batch of %v", u)
+	if torn, err := b.Reader().Torn(t.Context(), &a); err != nil || torn != nil {
+		t.Errorf("torn batch of %v, %v", torn, err)
 	}
 	return a.Events
 }
@@ -509,7 +509,7 @@ func TestSplitSnapshot(t *testing.T) {
 		if got, _, err := b.Reader().LastSnapshot(t.Context(), vdn); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, %v from a reader, want %v", got, err, want)
 		}
-		for m, err := range b.Reader().Snapshots(t.Context(), false) {
+		for m, err := range b.Reader().Snapshots(t.Context()) {
 			if err != nil || !reflect.DeepEqual(*m.Snapshot, want) {
 				t.Errorf("got %v, %v among all snapshots, want %v", m.Snapshot, err, want)
 			}

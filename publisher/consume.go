@@ -9,72 +9,140 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// stall is after how long without a message a consumer that should end is asked
-// whether there is anything left.
-const stall = 2 * time.Second
+const (
+	// stallTime is after how long without a message it is asked whether there is
+	// anything left to read.
+	stallTime = 2 * time.Second
+	// behindMost is how many such times in a row a reading may find that a
+	// consumer knows less than the stream's leader.
+	behindMost = 10
+)
 
-// read hands fn the messages of an ordered consumer, in stream order and
-// without a gap across reconnects, until fn returns false or ctx ends; with
-// untilEnd, also once it has caught up with the stream. A reading that starts
-// with the last message per subject may see older ones too after a reconnect,
-// before newer ones.
-func read(ctx context.Context, js jetstream.JetStream, stream string, cfg jetstream.OrderedConsumerConfig, untilEnd bool, fn func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
-	cons, err := js.OrderedConsumer(ctx, stream, cfg)
+// reading is a way through a stream, in stream order and without a gap across
+// reconnects. One that starts with the last message per subject may see older
+// ones too after a reconnect, before newer ones.
+type reading struct {
+	js   jetstream.JetStream
+	wire *wire
+	cfg  jetstream.OrderedConsumerConfig
+	// until are the subjects whose newest message is the end of the reading; none
+	// if it has no end.
+	until []string
+	fn    func(jetstream.Msg, *jetstream.MsgMetadata) bool
+
+	seen uint64 // sequence of the last message
+	end  uint64 // sequence of the one that it ends with
+}
+
+// run hands fn the messages until it returns false, ctx ends, or all is read
+// that was stored when it began, however much is stored meanwhile. What that is
+// the stream's leader says: a consumer may be with a replica of the stream that
+// has just come back, and that says of itself that nothing is pending while it
+// still knows nothing. And a consumer gives out one by one what is just being
+// stored as a batch, the leader's answer has all of it or nothing.
+func (r *reading) run(ctx context.Context) error {
+	for behind := 0; ; behind++ {
+		before := r.seen
+		lagging, err := r.stretch(ctx)
+		if err != nil || !lagging {
+			return err
+		}
+		if r.seen != before {
+			behind = 0
+		}
+		if behind == behindMost {
+			return fmt.Errorf("read stream %q: message %d is stored, and the replica that should give it out ends with %d", r.wire.stream, r.end, r.seen)
+		}
+		if r.seen > 0 { // another consumer, maybe with another replica
+			r.cfg.DeliverPolicy, r.cfg.OptStartSeq, r.cfg.OptStartTime = jetstream.DeliverByStartSequencePolicy, r.seen+1, nil
+		}
+	}
+}
+
+// stretch reads with one consumer. It is lagging if it ends before the reading
+// does.
+func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
+	fail := func(err error) (bool, error) {
+		if err != nil {
+			err = fmt.Errorf("read stream %q: %w", r.wire.stream, err)
+		}
+		return false, err
+	}
+	cons, err := r.js.OrderedConsumer(ctx, r.wire.stream, r.cfg)
 	if err != nil {
-		return fmt.Errorf("read stream %q: %w", stream, jetStreamError(err))
+		return fail(jetStreamError(err))
 	}
 	defer func() {
 		// The server would drop it by itself, but only minutes later.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stall)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stallTime)
 		defer cancel()
-		_ = js.DeleteConsumer(ctx, stream, cons.CachedInfo().Name)
+		_ = r.js.DeleteConsumer(ctx, r.wire.stream, cons.CachedInfo().Name)
 	}()
-	if untilEnd && cons.CachedInfo().NumPending == 0 {
-		// In a cluster the answer that made the consumer may come from before it
-		// has counted.
-		info, err := cons.Info(ctx)
-		if err != nil {
-			return fmt.Errorf("read stream %q: %w", stream, jetStreamError(err))
-		}
-		if info.NumPending == 0 {
-			return nil
-		}
+	if done, err := r.done(ctx); err != nil || done {
+		return fail(err)
 	}
 	it, err := cons.Messages()
 	if err != nil {
-		return fmt.Errorf("read stream %q: %w", stream, jetStreamError(err))
+		return fail(jetStreamError(err))
 	}
 	defer it.Stop()
-	next := &patience{ctx: ctx, bounded: untilEnd}
+	next := &patience{ctx: ctx, each: r.wire.stall, bounded: r.until != nil}
 	defer next.end()
-	for {
+	for mark := r.seen; ; {
 		m, err := it.Next(jetstream.NextContext(next.context()))
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return false, ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded) && r.seen != mark:
+			mark = r.seen
+			continue
 		case errors.Is(err, context.DeadlineExceeded):
-			// What was pending may have been deleted meanwhile.
-			info, err := cons.Info(ctx)
-			if err == nil && info.NumPending == 0 && info.NumWaiting > 0 {
-				return nil
+			if done, err := r.done(ctx); err != nil || done {
+				return fail(err)
+			}
+			if info, err := cons.Info(ctx); err == nil && info.NumPending == 0 && info.NumWaiting > 0 {
+				return true, nil
 			}
 			continue
 		case err != nil:
-			return fmt.Errorf("read stream %q: %w", stream, trimmed{err})
+			return fail(trimmed{err})
 		}
 		meta, err := m.Metadata()
 		if err != nil {
-			return fmt.Errorf("read stream %q: %w", stream, trimmed{err})
+			return fail(trimmed{err})
 		}
-		if !fn(m, meta) || untilEnd && meta.NumPending == 0 {
-			return nil
+		r.seen = meta.Sequence.Stream
+		switch {
+		case r.until != nil && r.seen > r.end: // what it was to end with has been replaced
+			return false, nil
+		case !r.fn(m, meta), r.seen == r.end:
+			return false, nil
 		}
 	}
+}
+
+// done asks the leader where the reading ends, and reports whether it is there.
+func (r *reading) done(ctx context.Context) (bool, error) {
+	if r.until == nil {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	last, err := r.wire.newest(ctx, r.until)
+	switch {
+	case err != nil:
+		return false, err
+	case last == nil, last.Seq < r.cfg.OptStartSeq, r.cfg.OptStartTime != nil && last.Time.Before(*r.cfg.OptStartTime):
+		return true, nil
+	}
+	r.end = last.Seq
+	return r.end <= r.seen, nil
 }
 
 // patience makes the contexts that Next waits with.
 type patience struct {
 	ctx     context.Context
+	each    time.Duration
 	bounded bool
 	now     context.Context
 	cancel  context.CancelFunc
@@ -86,7 +154,7 @@ func (p *patience) context() context.Context {
 	}
 	if p.now == nil || p.now.Err() != nil {
 		p.end()
-		p.now, p.cancel = context.WithTimeout(p.ctx, stall)
+		p.now, p.cancel = context.WithTimeout(p.ctx, p.each)
 	}
 	return p.now
 }

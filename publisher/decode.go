@@ -19,10 +19,12 @@ var (
 	// ErrNewer says that a later version wrote the message: what it means
 	// beyond our knowledge would be lost by carrying on from it.
 	ErrNewer = errors.New("written by a newer version of restwatch")
+	// ErrStray says that restwatch never publishes on a message's subject.
+	ErrStray = errors.New("nothing of restwatch's belongs on this subject")
 )
 
 // MessageError says which stored message could not be used. It wraps
-// ErrForeign or ErrNewer.
+// ErrForeign, ErrNewer or ErrStray.
 type MessageError struct {
 	Subject  string
 	Sequence uint64 // in the stream; 0 if unknown

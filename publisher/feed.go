@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"restwatch/diff"
 )
 
@@ -67,11 +65,7 @@ func (b *Bus) heartbeatTTL() string {
 // be understood is left out.
 func (b *Bus) LastFeeds(ctx context.Context) (map[diff.VDN]diff.Feed, error) {
 	feeds := make(map[diff.VDN]diff.Feed)
-	last := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{string(b.prefix) + ".feed.*.*"},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	}
-	for m, err := range b.Reader().messages(ctx, last, true) {
+	for m, err := range b.Reader().newest(ctx, ".feed.*.*", false) {
 		switch {
 		case m.Feed != nil:
 			feeds[diff.VDN{CC: m.Feed.CC, ID: m.Feed.VDN}] = *m.Feed

@@ -128,9 +128,9 @@ func commit(t testing.TB, b *Bus, v diff.VDN, events, agents int) (diff.Snapshot
 func all(t testing.TB, b *Bus) []jetstream.Msg {
 	t.Helper()
 	var list []jetstream.Msg
-	err := read(t.Context(), b.js, b.options.Stream, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}, true,
-		func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool { list = append(list, m); return true })
-	if err != nil {
+	r := reading{js: b.js, wire: b.wire, until: []string{string(b.prefix) + ".>"},
+		fn: func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool { list = append(list, m); return true }}
+	if err := r.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return list

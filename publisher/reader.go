@@ -83,16 +83,18 @@ func (r *Reader) LastSnapshot(ctx context.Context, v diff.VDN) (diff.Snapshot, u
 
 // LastFeed returns a VDN's newest stored feed status, nil if there is none.
 func (r *Reader) LastFeed(ctx context.Context, v diff.VDN) (*diff.Feed, error) {
-	for m, err := range r.messages(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{r.prefix.feed(v)},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	}, true) {
-		if err != nil {
-			return nil, fmt.Errorf("read feed of VDN %s: %w", v, err)
-		}
-		return m.Feed, nil
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	last, err := r.wire.last(ctx, r.prefix.feed(v))
+	if errors.Is(err, errNoMessage) {
+		return nil, nil
 	}
-	return nil, ctx.Err()
+	if err != nil {
+		return nil, fmt.Errorf("read feed of VDN %s: %w", v, err)
+	}
+	m := Message{Subject: last.Subject, Sequence: last.Seq, Data: last.Data}
+	_, err = m.decode(r.prefix, nil)
+	return m.Feed, err
 }
 
 // Message is a stored message. One of Event, Snapshot and Feed is set, unless
@@ -120,6 +122,11 @@ type Query struct {
 	// Snapshots and Feeds select these too, of the same VDNs. Only the newest
 	// snapshot of a VDN is stored.
 	Snapshots, Feeds bool
+	// Everything selects all that is stored, whatever is said above, also on
+	// subjects that are none of restwatch's: what is there comes with a
+	// *MessageError that wraps ErrStray. Of a long history it is by far the
+	// fastest, as the server need not choose among the messages.
+	Everything bool
 	// Where to begin: at what was stored at or after Since, or behind the
 	// stream sequence After, or with what is stored from now on. At most one.
 	Since time.Time
@@ -130,11 +137,17 @@ type Query struct {
 	Follow bool
 }
 
-// Messages yields what the query selects, in stream order, across reconnects. A
-// message that cannot be decoded comes with a *MessageError, after which the
-// caller may go on; any other error is the last. A ctx that ends is no error.
+// Messages yields what the query selects, in stream order, across reconnects.
+// Unless it follows, it ends with the newest that the stream's leader has, and
+// never, without an error, before what was the newest when it began. A message
+// that cannot be decoded comes with a *MessageError, after which the caller may
+// go on; any other error is the last. A ctx that ends is no error.
 func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error] {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: q.subjects(r.prefix)}
+	subjects := q.subjects(r.prefix)
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: subjects}
+	if q.Everything {
+		subjects, cfg.FilterSubjects = []string{string(r.prefix) + ".>"}, nil
+	}
 	if q.New {
 		// By number, and not as what is new: after a reconnect before the first
 		// message, that would leave out what came in between.
@@ -156,31 +169,41 @@ func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error
 	default:
 		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
-	return r.messages(ctx, cfg, !q.Follow)
+	if q.Follow {
+		subjects = nil
+	}
+	return r.messages(ctx, cfg, subjects)
 }
 
-// Snapshots yields every VDN's newest snapshot and, with follow, each new one.
-func (r *Reader) Snapshots(ctx context.Context, follow bool) iter.Seq2[Message, error] {
-	return r.messages(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{string(r.prefix) + ".snapshot.>"},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	}, !follow)
+// Snapshots yields every VDN's newest snapshot.
+func (r *Reader) Snapshots(ctx context.Context) iter.Seq2[Message, error] {
+	return r.newest(ctx, ".snapshot.>", false)
 }
 
 // Feeds yields every VDN's newest feed status and then each new one, heartbeats
 // too, until ctx ends.
 func (r *Reader) Feeds(ctx context.Context) iter.Seq2[Message, error] {
-	return r.messages(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{string(r.prefix) + ".feed.*.*"},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	}, false)
+	return r.newest(ctx, ".feed.*.*", true)
 }
 
-func (r *Reader) messages(ctx context.Context, cfg jetstream.OrderedConsumerConfig, untilEnd bool) iter.Seq2[Message, error] {
+// newest yields the last message of each subject, and with follow each new one.
+func (r *Reader) newest(ctx context.Context, below string, follow bool) iter.Seq2[Message, error] {
+	subjects := []string{string(r.prefix) + below}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
+	if follow {
+		subjects = nil
+	}
+	return r.messages(ctx, cfg, subjects)
+}
+
+// messages yields what a consumer gives out, to the newest on the subjects of
+// until, or without an end.
+func (r *Reader) messages(ctx context.Context, cfg jetstream.OrderedConsumerConfig, until []string) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		parts := make(map[diff.VDN][]stored)
 		stopped := false
-		err := read(ctx, r.js, r.wire.stream, cfg, untilEnd, func(jm jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		way := reading{js: r.js, wire: r.wire, cfg: cfg, until: until}
+		way.fn = func(jm jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 			m := Message{
 				Subject: jm.Subject(), Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Data: jm.Data(), Pending: meta.NumPending,
 			}
@@ -190,8 +213,8 @@ func (r *Reader) messages(ctx context.Context, cfg jetstream.OrderedConsumerConf
 			}
 			stopped = !yield(m, err)
 			return !stopped
-		})
-		if err != nil && ctx.Err() == nil && !stopped {
+		}
+		if err := way.run(ctx); err != nil && ctx.Err() == nil && !stopped {
 			yield(Message{}, err)
 		}
 	}
@@ -231,6 +254,9 @@ func (m *Message) decode(p prefix, parts map[diff.VDN][]stored) (more bool, err 
 		}
 		m.Feed = &f
 		return false, nil
+	}
+	if !p.isEvent(m.Subject) {
+		return fail(ErrStray)
 	}
 	e, err := DecodeEvent(m.Data)
 	if err == nil && p.event(&e) != m.Subject {

@@ -27,6 +27,12 @@ func (p prefix) event(e *diff.Event) string {
 	return string(p) + ".event." + tokens(diff.VDN{CC: e.CC, ID: e.VDN}) + "." + string(e.Kind) + "." + strconv.Itoa(e.WorkNo)
 }
 
+// isEvent reports whether agent events may stand there.
+func (p prefix) isEvent(subject string) bool {
+	rest, ok := strings.CutPrefix(subject, string(p)+".event.")
+	return ok && strings.Count(rest, ".") == 3
+}
+
 // service is where the snapshot service listens, outside of every stream.
 func (p prefix) service() string { return "svc." + string(p) + ".snapshot" }
 

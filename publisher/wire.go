@@ -73,10 +73,12 @@ type wire struct {
 	stream string
 	// request is the connection's; tests put faults in its place.
 	request func(context.Context, *nats.Msg) (*nats.Msg, error)
+	// stall is stallTime; tests make it smaller.
+	stall time.Duration
 }
 
 func newWire(nc *nats.Conn, stream string) *wire {
-	return &wire{nc: nc, stream: stream, request: nc.RequestMsgWithContext}
+	return &wire{nc: nc, stream: stream, request: nc.RequestMsgWithContext, stall: stallTime}
 }
 
 // session numbers the connection's unbroken stretches from 1; 0 while there is
@@ -127,6 +129,21 @@ func (w *wire) last(ctx context.Context, subject string) (*storedMsg, error) {
 		cancel()
 		return m, err
 	}
+}
+
+// newest is last for several subjects, which may have wildcards: the newest of
+// all, nil if there is none.
+func (w *wire) newest(ctx context.Context, subjects []string) (newest *storedMsg, err error) {
+	for _, s := range subjects {
+		m, err := w.last(ctx, s)
+		if err != nil && !errors.Is(err, errNoMessage) {
+			return nil, err
+		}
+		if m != nil && (newest == nil || m.Seq > newest.Seq) {
+			newest = m
+		}
+	}
+	return newest, nil
 }
 
 func (w *wire) ask(ctx context.Context, question *nats.Msg) (*storedMsg, error) {

@@ -111,7 +111,7 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 	last := map[diff.VDN]*diff.Snapshot{}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience+*soak)
 	defer cancel()
-	for m, err := range r.Messages(ctx, publisher.Query{Snapshots: true, Feeds: true}) {
+	for m, err := range r.Messages(ctx, publisher.Query{Everything: true}) {
 		if err == nil {
 			err = audit.Add(m)
 		}
@@ -148,8 +148,8 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 	if err := ctx.Err(); err != nil {
 		t.Fatalf("the stream was not read to its end: %v", err)
 	}
-	if torn := audit.Unfinished(); len(torn) > 0 {
-		t.Errorf("torn batches of %v", torn)
+	if torn, err := r.Torn(ctx, &audit); err != nil || len(torn) > 0 {
+		t.Errorf("torn batches of %v, %v", torn, err)
 	}
 	f.feeds = audit.Feeds
 	f.twice = s.heardTwice()

@@ -1,0 +1,98 @@
+package publisher
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"restwatch/diff"
+)
+
+// TestReadingFromBehind has the consumer be with a replica of the stream that
+// knows less than its leader: a reading must not end with what that one has.
+func TestReadingFromBehind(t *testing.T) {
+	for name, has := range map[string]int{"nothing": 0, "some": 2} {
+		t.Run(name, func(t *testing.T) {
+			const commits = 5
+			// What is committed in the same order is stored under the same numbers.
+			leader, replica := memoryBus(t), memoryBus(t)
+			for i := range commits {
+				commit(t, leader, vdn, min(i, 3), 3)
+			}
+			behind := has
+			catchUp := func() {
+				for ; behind < commits; behind++ {
+					commit(t, replica, vdn, min(behind, 3), 3)
+				}
+			}
+			for i := range has {
+				commit(t, replica, vdn, min(i, 3), 3)
+			}
+			r := &Reader{js: replica.js, wire: newWire(leader.nc, "REST"), prefix: leader.prefix}
+			r.wire.stall = 10 * time.Millisecond
+			read := func() (list []uint64, err error) {
+				for m, e := range r.Messages(t.Context(), Query{Snapshots: true}) {
+					if err = e; err == nil {
+						list = append(list, m.Sequence)
+					}
+				}
+				return list, err
+			}
+			if list, err := read(); err == nil || !strings.Contains(err.Error(), "is stored, and the replica that should give it out") {
+				t.Errorf("got %v and %v, want that messages are missing", list, err)
+			}
+			asked := 0
+			inner := &faults{before: func(*nats.Msg) error {
+				if asked++; asked == 3 {
+					catchUp()
+				}
+				return nil
+			}}
+			inner.next = r.wire.request
+			r.wire.request = inner.request
+			got, err := read()
+			var want []uint64
+			for m, err := range leader.Reader().Messages(t.Context(), Query{Snapshots: true}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, m.Sequence)
+			}
+			// What was read before the replica caught up may have been replaced since.
+			if err != nil || len(want) == 0 || !strings.HasSuffix(fmt.Sprint(got), strings.TrimPrefix(fmt.Sprint(want), "[")) {
+				t.Errorf("got messages %v, %v, want %v", got, err, want)
+			}
+		})
+	}
+}
+
+// TestReadingWhileWriting reads again and again while batches of several
+// commits are stored: each reading ends with a whole one.
+func TestReadingWhileWriting(t *testing.T) {
+	b := memoryBus(t)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for id := range 8 {
+		v := diff.VDN{CC: 1, ID: id + 1}
+		commit(t, b, v, 0, 20)
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					commit(t, b, v, 15, 20)
+				}
+			}
+		})
+	}
+	defer wg.Wait()
+	defer close(stop)
+	for range 10 {
+		audited(t, b)
+	}
+}
