@@ -39,12 +39,12 @@ func (p *Poller) poll(ctx context.Context, w *watch, t tick.Tick, b *burst) {
 		p.metrics.poll("paused", 0)
 		return
 	case errors.As(err, &failure):
-		p.fail(ctx, w, failure, time.Since(begun))
+		p.fail(ctx, w, t, failure, time.Since(begun))
 		return
 	case err != nil:
 		// The upstream is well and the bus is not. The head is read again at
 		// the next poll, which finds whatever this one could not commit.
-		p.fail(ctx, w, &cms.Error{Category: bus, Message: err.Error()}, time.Since(begun))
+		p.fail(ctx, w, t, &cms.Error{Category: bus, Message: err.Error()}, time.Since(begun))
 		return
 	}
 	p.rejoin(w)
@@ -204,7 +204,7 @@ func (p *Poller) welcome(ctx context.Context, w *watch, at, age diff.Time, detec
 }
 
 // fail notes a failed poll: nobody's rest ends by it.
-func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.Duration) {
+func (p *Poller) fail(ctx context.Context, w *watch, t tick.Tick, err *cms.Error, took time.Duration) {
 	p.metrics.poll(string(err.Category), took)
 	if err.Category == cms.Canceled {
 		return // we stopped, the upstream did not fail
@@ -215,7 +215,7 @@ func (p *Poller) fail(ctx context.Context, w *watch, err *cms.Error, took time.D
 	if err.Category != bus { // which is nothing of this VDN's own
 		p.separate(ctx, w)
 	}
-	status, changed, wait := w.failed(p.opt.Queue.Now(), time.Now(), err)
+	status, changed, wait := w.failed(p.opt.Queue.Now(), t.Order, time.Now(), err)
 	if err.Category == bus {
 		p.log.Error("poll not stored", "vdn", w.vdn.String(), "category", err.Category, "error", err.Message, "feed", status)
 	} else {

@@ -174,7 +174,7 @@ func (w *watch) note(now time.Time) peers.Poll {
 	defer w.mu.Unlock()
 	n := peers.Poll{
 		CC: w.vdn.CC, VDN: w.vdn.ID,
-		At: w.last, Slow: w.seen.age, Age: now.Sub(w.lastAt), Order: w.seen.order, Head: w.seen.head,
+		At: w.last, Slow: w.seen.age, Age: now.Sub(w.lastAt), Order: w.order, Head: w.seen.head,
 		Failed: w.failures, Retry: max(0, w.retryAt.Sub(now)), Error: w.feed.Error,
 	}
 	if !w.fed.IsZero() {
@@ -191,10 +191,12 @@ func (w *watch) heard(n peers.Poll, now time.Time) bool {
 	if fed := now.Add(-n.Fed); n.Fed > 0 && fed.After(w.fed) {
 		w.fed = fed
 	}
-	if n.At <= w.last {
+	// By the order of the ticks: if the bus's clock was set back, all news would be
+	// old by that. How long a note was on its way, nobody knows.
+	if c := n.Order.Compare(w.order); c < 0 || c == 0 && n.At <= w.last {
 		return false
 	}
-	w.last, w.lastAt, w.mine = n.At, now.Add(-n.Age), false
+	w.last, w.order, w.lastAt, w.mine = n.At, n.Order, now.Add(-n.Age), false
 	w.failures, w.retryAt = n.Failed, now.Add(n.Retry)
 	w.feed.Error = n.Error
 	if n.Failed > 0 {
@@ -206,7 +208,7 @@ func (w *watch) heard(n peers.Poll, now time.Time) bool {
 		return true
 	}
 	w.seen = observation{n.At, n.Slow, n.Order, n.Head}
-	w.feed.LastGoodPollAt = max(w.feed.LastGoodPollAt, n.At-n.Slow)
+	w.feed.LastGoodPollAt = n.At - n.Slow // back, too, with the clock
 	w.polled, w.goodAt = true, w.lastAt
 	w.turn(diff.OK, n.At)
 	return true

@@ -43,6 +43,7 @@ type watch struct {
 	feed     diff.Feed    // as last published, by whichever replica; zero Status before the first
 	fed      time.Time    // when it was published
 	last     diff.Time    // last poll of any outcome, by whichever replica
+	order    diff.Order   // of its tick
 	lastAt   time.Time    // the same by the local clock
 	mine     bool         // by this one
 	seen     observation  // the last good one
@@ -152,17 +153,17 @@ func (w *watch) good(now time.Time, s *diff.Snapshot, head uint64) {
 	defer w.mu.Unlock()
 	w.seen = observation{s.ObservedAt, s.Memory.Age, s.Order, head}
 	w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = s.ShownAt(), s.LastSequence, s.Revision
-	w.polled, w.last, w.lastAt, w.mine, w.goodAt = true, s.ObservedAt, now, true, now
+	w.polled, w.last, w.order, w.lastAt, w.mine, w.goodAt = true, s.ObservedAt, s.Order, now, true, now
 	w.failures, w.retryAt = 0, time.Time{}
 }
 
-// failed notes a failed poll, and returns the status that the feed has now,
+// failed notes a failed poll for a tick of that order, and returns the status that the feed has now,
 // whether that is news, and how long to leave the VDN alone.
-func (w *watch) failed(at diff.Time, now time.Time, err *cms.Error) (status diff.Status, changed bool, wait time.Duration) {
+func (w *watch) failed(at diff.Time, order diff.Order, now time.Time, err *cms.Error) (status diff.Status, changed bool, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failures++
-	w.last, w.lastAt, w.mine = at, now, true
+	w.last, w.order, w.lastAt, w.mine = at, order, now, true
 	if err.Category != bus {
 		wait = backoff(w.failures, w.schedule.Interval(now), err)
 	}

@@ -59,11 +59,11 @@ func TestFeedStatus(t *testing.T) {
 		t.Fatalf("detected by: got %s, want poll", got)
 	}
 
-	_, changed, _ := w.failed(w.at(10), w.now(10), unavailable)
+	_, changed, _ := w.failed(w.at(10), diff.Order{}, w.now(10), unavailable)
 	if f := w.message(); f.Status != diff.Degraded || !changed || f.Error.Category != "http" {
 		t.Fatalf("first failure: got %+v, changed %v", f, changed)
 	}
-	if status, changed, _ := w.failed(w.at(15), w.now(15), unavailable); status != diff.Degraded || changed {
+	if status, changed, _ := w.failed(w.at(15), diff.Order{}, w.now(15), unavailable); status != diff.Degraded || changed {
 		t.Fatalf("second failure: got %s, changed %v", status, changed)
 	}
 	if down, _ := w.check(w.at(20), w.now(20), time.Minute); down {
@@ -73,7 +73,7 @@ func TestFeedStatus(t *testing.T) {
 	if f := w.message(); f.Status != diff.Down || !changed || f.Since != w.at(21) || f.LastGoodPollAt != w.at(5) {
 		t.Fatalf("more than three intervals: got %+v, changed %v", f, changed)
 	}
-	w.failed(w.at(25), w.now(25), unavailable)
+	w.failed(w.at(25), diff.Order{}, w.now(25), unavailable)
 
 	if by := w.by(30); by != diff.Resync {
 		t.Fatalf("recovery detected by: got %s, want resync", by)
@@ -94,11 +94,11 @@ func TestRecoveryHoldsOnlyOnceStored(t *testing.T) {
 	w := newTimeline()
 	w.poll(0)
 	for _, s := range []int{5, 10, 15} {
-		w.failed(w.at(s), w.now(s), unavailable)
+		w.failed(w.at(s), diff.Order{}, w.now(s), unavailable)
 	}
 	f, _ := w.recovery(w.at(20), 0, w.by(20), &diff.Snapshot{})
 	w.recovered(f, w.now(20))
-	if status, changed, wait := w.failed(w.at(20), w.now(20), &cms.Error{Category: bus, Message: "disk full"}); status == diff.OK || !changed || wait != 0 {
+	if status, changed, wait := w.failed(w.at(20), diff.Order{}, w.now(20), &cms.Error{Category: bus, Message: "disk full"}); status == diff.OK || !changed || wait != 0 {
 		t.Errorf("not stored: got %s, changed %v, wait %v", status, changed, wait)
 	}
 	if f, told := w.poll(25); !told || f.Gap == nil || f.Gap.From != w.at(0) {
@@ -197,6 +197,34 @@ func TestOthersPollsCount(t *testing.T) {
 	}
 	if w.heard(peers.Poll{At: w.at(30)}, w.now(62)) {
 		t.Error("an older poll was taken for news")
+	}
+}
+
+// After the bus's clock was set back by an hour, what is news is told by the order
+// of the ticks, and the last good poll is of the time that it now is.
+func TestOthersPollsCountAfterTheClockWasSetBack(t *testing.T) {
+	w, other := newTimeline(), newTimeline()
+	tick := func(seq uint64) diff.Order { return diff.Order{Epoch: 1, Seq: seq} }
+	w.good(w.now(0), &diff.Snapshot{ObservedAt: w.at(0), Order: tick(1)}, 1)
+	other.good(w.now(5), &diff.Snapshot{ObservedAt: w.at(5), Order: tick(2)}, 1)
+	late := other.note(w.now(5))
+	if !w.heard(late, w.now(5)) || w.heard(late, w.now(6)) {
+		t.Error("a poll is news, and is so once")
+	}
+	const hour = 3600
+	other.good(w.now(60), &diff.Snapshot{ObservedAt: w.at(60 - hour), Order: tick(3)}, 1)
+	if !w.heard(other.note(w.now(60)), w.now(60)) {
+		t.Error("a poll by a clock that was set back was not taken for news")
+	}
+	if down, _ := w.check(w.at(62-hour), w.now(62), time.Minute); down || w.feed.LastGoodPollAt != w.at(60-hour) {
+		t.Errorf("down: %t, last good poll at %s", down, w.feed.LastGoodPollAt)
+	}
+	if w.heard(late, w.now(63)) {
+		t.Error("a note that was long on its way was taken for news")
+	}
+	other.failed(w.at(65-hour), tick(4), w.now(65), unavailable)
+	if !w.heard(other.note(w.now(65)), w.now(65)) || w.failures != 1 {
+		t.Error("a failed poll was not taken for news")
 	}
 }
 

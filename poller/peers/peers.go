@@ -25,7 +25,8 @@ type Poll struct {
 	CC  int `json:"cc"`
 	VDN int `json:"vdn"`
 	// At and Order are the observation's, of a good poll; of a failed one, At is
-	// when it failed; 0: none is known. Age is how long ago that was.
+	// when it failed and Order that of its tick; 0: none is known. Age is how long
+	// ago that was.
 	At    diff.Time     `json:"at"`
 	Age   time.Duration `json:"age"`
 	Order diff.Order    `json:"order"`
