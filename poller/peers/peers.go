@@ -100,49 +100,87 @@ type Options struct {
 	Log  *slog.Logger
 }
 
-// Join begins to listen. Leave before the connection is closed.
+// Join begins to listen, or will when NATS is back. Leave before the connection
+// is closed.
 func Join(nc *nats.Conn, o Options) (*Peers, error) {
 	p := &Peers{
 		nc: nc, instance: o.Instance, last: o.Last, log: o.Log,
 		polled: "peer." + o.Prefix + ".polled", hello: "peer." + o.Prefix + ".hello",
 	}
-	if err := p.subscribe(p.polled, func(m *nats.Msg) { p.hear(m, o.Hear) }); err != nil {
-		return nil, err
+	sub, err := nc.Subscribe(p.polled, func(m *nats.Msg) { p.hear(m, o.Hear) })
+	if err != nil {
+		return nil, fmt.Errorf("join replicas: %w", err)
 	}
+	p.subs = append(p.subs, sub)
 	return p, nil
 }
 
 // Meet is the Hello of a replica that begins. From then on it answers those who
 // ask, also while it still waits itself. As it does not before it asks, one that is
-// alone finds out at once.
+// alone finds out at once. If NATS is away, or goes away meanwhile, it waits until
+// NATS is back, and asks again: within is counted from then. The error says that
+// the connection was closed.
 func (p *Peers) Meet(ctx context.Context, within time.Duration, hear func(Note), enough func(others int) bool) (others int, err error) {
+	for told := false; ; told = true {
+		others, err = p.meet(ctx, within, hear, enough)
+		if err == nil || ctx.Err() != nil {
+			return others, nil
+		}
+		if p.nc.IsClosed() {
+			return 0, err
+		}
+		if !told {
+			p.log.Warn("NATS is away: the other replicas are asked when it is back", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(again):
+		}
+	}
+}
+
+// again is how soon Meet looks again whether NATS is back.
+const again = 100 * time.Millisecond
+
+var errAway = errors.New("NATS went away")
+
+func (p *Peers) meet(ctx context.Context, within time.Duration, hear func(Note), enough func(others int) bool) (others int, err error) {
+	session := p.nc.Stats().Reconnects
+	if err := p.known(ctx); err != nil {
+		return 0, err
+	}
 	answers, err := p.ask()
 	if err != nil {
 		return 0, err
 	}
-	if err := p.answer(); err != nil {
-		return 0, err
-	}
-	return p.collect(ctx, within, answers, hear, enough), nil
-}
-
-func (p *Peers) answer() error {
-	return p.subscribe(p.hello, func(m *nats.Msg) {
+	answering, err := p.nc.Subscribe(p.hello, func(m *nats.Msg) {
 		if string(m.Data) != p.instance {
 			p.send(m.Reply, p.last())
 		}
 	})
-}
-
-// subscribe returns once the server knows of it.
-func (p *Peers) subscribe(subject string, handle nats.MsgHandler) error {
-	sub, err := p.nc.Subscribe(subject, handle)
 	if err == nil {
-		p.subs = append(p.subs, sub)
-		err = p.nc.Flush()
+		err = p.known(ctx)
+	}
+	if err == nil {
+		others = p.collect(ctx, within, answers, hear, enough)
+		if ctx.Err() == nil && (!p.nc.IsConnected() || p.nc.Stats().Reconnects != session) {
+			err = errAway
+		}
 	}
 	if err != nil {
-		p.Leave()
+		// Fail only if the connection is closed already, or there is nothing yet.
+		_, _ = answers.Unsubscribe(), answering.Unsubscribe()
+		return 0, err
+	}
+	p.subs = append(p.subs, answering)
+	return others, nil
+}
+
+// known returns once the server knows of all subscriptions.
+func (p *Peers) known(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, LeaveTime)
+	defer cancel()
+	if err := p.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("join replicas: %w", err)
 	}
 	return nil
@@ -205,7 +243,9 @@ func (p *Peers) Hello(ctx context.Context, within time.Duration, hear func(Note)
 func (p *Peers) ask() (answers *nats.Subscription, err error) {
 	inbox := p.nc.NewRespInbox()
 	if answers, err = p.nc.SubscribeSync(inbox); err == nil {
-		err = p.nc.PublishRequest(p.hello, inbox, []byte(p.instance))
+		if err = p.nc.PublishRequest(p.hello, inbox, []byte(p.instance)); err != nil {
+			_ = answers.Unsubscribe()
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("call replicas: %w", err)

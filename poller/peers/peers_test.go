@@ -3,7 +3,9 @@ package peers
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -184,5 +186,106 @@ func TestHelloOfALargeInstallation(t *testing.T) {
 	heard := 0
 	if n, err := a.Hello(t.Context(), time.Minute, func(n Note) { heard += len(n.Polls) }, func(int) bool { return heard == len(many) }); n != 1 || err != nil || heard != len(many) {
 		t.Errorf("got %d others, %d polls, %v; want 1 and %d", n, heard, err, len(many))
+	}
+}
+
+// A replica that starts just as NATS goes away waits for it, and is then one of
+// the others.
+func TestJoinWhileNATSIsAway(t *testing.T) {
+	listen := func(port int) *server.Server {
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		if !s.ReadyForConnections(30 * time.Second) {
+			t.Fatal("NATS does not start")
+		}
+		return s
+	}
+	s := listen(-1)
+	lost := make(chan struct{})
+	nc, err := nats.Connect(s.ClientURL(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				close(lost)
+			}
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	port := s.Addr().(*net.TCPAddr).Port
+	s.Shutdown()
+	s.WaitForShutdown()
+	<-lost
+
+	heard := make(chan Note, 10)
+	a, err := Join(nc, Options{
+		Prefix: "rest.v1", Instance: "a", Log: slog.New(slog.DiscardHandler),
+		Hear: func(n Note) { heard <- n }, Last: func() Note { return Note{Polls: polls} },
+	})
+	if err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	t.Cleanup(a.Leave)
+	met := make(chan error, 1)
+	go func() {
+		others, err := a.Meet(t.Context(), time.Minute, func(Note) {}, func(int) bool { return false })
+		if err == nil && others != 0 {
+			err = fmt.Errorf("met %d", others)
+		}
+		met <- err
+	}()
+	select {
+	case err := <-met:
+		t.Fatalf("met nobody while NATS is away: %v", err)
+	case <-time.After(3 * again):
+	}
+	s = listen(port)
+	select {
+	case err := <-met:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("did not come back")
+	}
+	other, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	b, _ := join(t, other, "b", nil)
+	if others, err := b.Hello(t.Context(), time.Minute, func(Note) {}, all(1)); others != 1 || err != nil {
+		t.Errorf("%d answered: %v", others, err)
+	}
+	b.Tell(Note{Polls: polls})
+	select {
+	case n := <-heard:
+		if n.From != "b" {
+			t.Errorf("heard %+v", n)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("hears nothing of the others")
+	}
+}
+
+// One that is stopped while it waits for NATS stops in order.
+func TestMeetEnds(t *testing.T) {
+	nc := connect(t)()
+	p, err := Join(nc, Options{Prefix: "rest.v1", Instance: "a", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if others, err := p.Meet(ctx, time.Minute, nil, all(1)); others != 0 || err != nil {
+		t.Errorf("stopped: %d, %v", others, err)
+	}
+	nc.Close()
+	if _, err := p.Meet(t.Context(), time.Minute, nil, all(1)); err == nil {
+		t.Error("met over a closed connection")
 	}
 }
