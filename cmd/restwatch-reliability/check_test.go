@@ -109,40 +109,56 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 	events := map[diff.VDN][]diff.Event{}
 	data := map[string][]byte{}
 	last := map[diff.VDN]*diff.Snapshot{}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience+*soak)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	for m, err := range r.Messages(ctx, publisher.Query{Everything: true}) {
-		if err == nil {
-			err = audit.Add(m)
-		}
-		if err != nil {
-			t.Error(err)
-			var one *publisher.MessageError
-			if !errors.As(err, &one) {
-				break
+	// What is stored meanwhile replaces snapshots, so this goes on until each VDN's
+	// is there.
+	whole := func() bool {
+		for v := range s.truths {
+			if last[v] == nil || last[v].LastSequence != int64(len(events[v])) {
+				return false
 			}
-			continue
 		}
-		switch {
-		case m.Event != nil:
-			e := *m.Event
-			v := diff.VDN{CC: e.CC, ID: e.VDN}
-			key := v.String() + " " + e.ID()
-			if data[key] != nil {
-				f.repeats++
-				t.Errorf("VDN %v: event %s is stored twice", v, e.ID())
+		return true
+	}
+	broken := false
+	for after := uint64(0); !whole() && !broken && ctx.Err() == nil; let(20 * time.Millisecond) {
+		for m, err := range r.Messages(ctx, publisher.Query{Everything: true, After: after}) {
+			after = m.Sequence
+			if err == nil {
+				err = audit.Add(m)
+			}
+			if err != nil {
+				t.Error(err)
+				broken = true
+				var one *publisher.MessageError
+				if !errors.As(err, &one) {
+					break
+				}
 				continue
 			}
-			data[key] = m.Data
-			events[v] = append(events[v], e)
-			if n := int64(len(events[v])); e.Sequence != n {
-				t.Errorf("VDN %v: sequence %d is the event %d", v, e.Sequence, n)
+			switch {
+			case m.Event != nil:
+				e := *m.Event
+				v := diff.VDN{CC: e.CC, ID: e.VDN}
+				key := v.String() + " " + e.ID()
+				if data[key] != nil {
+					broken = true
+					f.repeats++
+					t.Errorf("VDN %v: event %s is stored twice", v, e.ID())
+					continue
+				}
+				data[key] = m.Data
+				events[v] = append(events[v], e)
+				if n := int64(len(events[v])); e.Sequence != n {
+					t.Errorf("VDN %v: sequence %d is the event %d", v, e.Sequence, n)
+				}
+			case m.Feed != nil && m.Feed.Gap != nil:
+				f.gaps++
+			case m.Snapshot != nil:
+				v := diff.VDN{CC: m.Snapshot.CC, ID: m.Snapshot.VDN}
+				last[v] = m.Snapshot
 			}
-		case m.Feed != nil && m.Feed.Gap != nil:
-			f.gaps++
-		case m.Snapshot != nil:
-			v := diff.VDN{CC: m.Snapshot.CC, ID: m.Snapshot.VDN}
-			last[v] = m.Snapshot
 		}
 	}
 	if err := ctx.Err(); err != nil {
