@@ -228,7 +228,6 @@ func (p *Poller) pollAll(ctx context.Context, g *group, due []*watch, t tick.Tic
 	b := newBurst(len(due))
 	for _, w := range due {
 		p.running.Go(func() {
-			roomy()
 			p.poll(ctx, w, t, b)
 			done <- w
 		})

@@ -85,6 +85,7 @@ func (c *Client) call(ctx context.Context, req request, once bool) (reply, *Erro
 	if err := c.refusedSince(refusals); err != nil && !once {
 		return reply{}, err
 	}
+	roomy() // not before: of those that wait for their turn there may be thousands
 	c.metrics.inFlight.Inc()
 	defer c.metrics.inFlight.Dec()
 	start := time.Now()

@@ -1,7 +1,7 @@
-package poller
+package cms
 
-// roomy grows the calling goroutine's stack at once to what a poll needs, while
-// there is next to nothing on it. Grown step by step, it is copied three times,
+// roomy grows the calling goroutine's stack at once to what a call needs, while
+// there is little on it. Grown step by step, it is copied three times,
 // with ever more frames whose pointers have to be adjusted.
 //
 //go:noinline
