@@ -2,7 +2,6 @@ package judge
 
 import (
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -34,5 +33,5 @@ func TestUpstreamClockIsSet(t *testing.T) {
 		}
 		all = all.Add(o.Score)
 	}
-	t.Log(fmt.Sprintf("%+v", all))
+	t.Logf("%+v", all)
 }
