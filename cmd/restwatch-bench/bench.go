@@ -37,7 +37,7 @@ func (b *bench) flags(flags *flag.FlagSet) {
 		flags.StringVar(&p.path, p.name, "", p.product+", to be compared as well (see bench.sh)")
 	}
 	flags.IntVar(&b.inFlight, "in-flight", 32, "calls at once")
-	flags.DurationVar(&b.warm, "warm", 4*time.Second, "time before a window, for connections and baselines")
+	flags.DurationVar(&b.warm, "warm", 6*time.Second, "time before a window, for connections, baselines and the choice of processors")
 	flags.DurationVar(&b.window, "window", 10*time.Second, "time that is measured")
 }
 

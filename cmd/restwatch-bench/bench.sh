@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds what the measurements need into a folder, and makes them.
 #
-#   bench.sh FOLDER              all tables of docs/benchmarks.md, about 20 minutes
+#   bench.sh FOLDER              all tables of docs/benchmarks.md but the next, about 25 minutes
+#   bench.sh FOLDER TABLE        one of them: paced, memory, fast, resident, large, scale or steps
 #   bench.sh FOLDER peers        the comparison with Telegraf, and with Redpanda Connect if CONNECT is the
 #                                path of its program: its own release, or any build with the components
 #                                http_client and nats_jetstream and the pure ones. About 10 minutes.
@@ -10,7 +11,7 @@
 #                                BENCH_CPU_PROFILE=/tmp/p bench.sh FOLDER profile large
 #                                and then, twice, kill -USR1 of that process (see profiled.go.txt)
 set -euo pipefail
-folder=${1:?bench.sh FOLDER [peers | profile …]}
+folder=${1:?bench.sh FOLDER [TABLE | peers | profile …]}
 what=${2:-all}
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$folder"
@@ -22,21 +23,52 @@ go build -o "$bin/restwatch-bench" ./cmd/restwatch-bench
 go build -o "$bin/nats-server" github.com/nats-io/nats-server/v2
 bench() { local command=$1; shift; "$bin/restwatch-bench" "$command" -restwatch "$bin/restwatch" -nats-server "$bin/nats-server" "$@"; }
 
-all() {
-  printf '\n## Paced, one poll a second and VDN, 200 VDNs\n\n'
+heading() { printf '\n## %s\n\n' "$1"; }
+
+paced() {
+  heading 'Paced, one poll a second and VDN, 200 VDNs'
   bench compare -rounds 5
-  printf '\n## As fast as it goes, 2,000 VDNs\n\n'
+}
+
+# memory has the server's files in memory, so that no disk is in the way.
+memory() {
+  heading 'The same with the store in memory'
+  local shm
+  shm=$(mktemp -d /dev/shm/restwatch-bench.XXXXXX)
+  bench compare -changed 1,10 -dir "$shm"
+  rm -rf "$shm"
+}
+
+fast() {
+  heading 'As fast as it goes, 2,000 VDNs'
   bench compare -vdns 2000 -every 0 -changed 10
-  printf '\n## Embedded server\n\n'
+}
+
+resident() {
+  heading 'Memory, 1,000 VDNs of 200 agents every 5 s'
+  bench compare -vdns 1000 -agents 200 -every 5s -changed 10 -rounds 1
+}
+
+large() {
+  heading 'Embedded server'
   bench large
   bench large -vdns 50 -restart=false
   bench large -vdns 1000 -agents 200 -restart=false
-  printf '\n## Replicas\n\n'
+}
+
+scale() {
+  heading 'Replicas'
   bench scale
-  printf '\n## Steps\n\n```\n'
+}
+
+steps() {
+  heading 'Steps'
+  printf '```\n'
   go test -run '^$' -bench . ./diff ./poller ./poller/cms ./poller/tick ./publisher | grep -E '^(Benchmark|pkg|FAIL)'
   printf '```\n'
 }
+
+all() { paced; memory; fast; resident; large; scale; steps; }
 
 # peer builds one in a module of its own: nothing of it is part of ours.
 peer() {
@@ -68,8 +100,7 @@ profile() {
 }
 
 case $what in
-all) all ;;
-peers) peers ;;
+all | paced | memory | fast | resident | large | scale | steps | peers) "$what" ;;
 profile) shift 2; profile "$@" ;;
-*) echo "bench.sh: $what: want peers or profile" >&2; exit 2 ;;
+*) echo "bench.sh: $what: want a table, peers or profile" >&2; exit 2 ;;
 esac
