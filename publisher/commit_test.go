@@ -27,7 +27,7 @@ var vdn = diff.VDN{CC: 1, ID: 170}
 func audited(t testing.TB, b *Bus) int {
 	t.Helper()
 	var a Audit
-	for m, err := range b.Reader().Messages(t.Context(), Query{Snapshots: true, Feeds: true}) {
+	for m, err := range b.Reader().Messages(t.Context(), Query{Everything: true}) {
 		if err == nil {
 			err = a.Add(m)
 		}

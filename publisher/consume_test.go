@@ -92,7 +92,7 @@ func TestReadingWhileWriting(t *testing.T) {
 	}
 	defer wg.Wait()
 	defer close(stop)
-	for range 10 {
+	for range 5 {
 		audited(t, b)
 	}
 }

@@ -58,9 +58,9 @@ func TestReadingFromReturned(t *testing.T) {
 				if err != nil {
 					return false
 				}
-				r := made(v, &prev, 100, 100)
+				r := made(v, &prev, 20, 20)
 				if prev.Revision == 0 {
-					r = made(v, &prev, 0, 100)
+					r = made(v, &prev, 0, 20)
 				}
 				if _, err = b.Commit(t.Context(), seq, &prev, r); err == nil {
 					events += len(r.Events)
