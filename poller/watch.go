@@ -153,8 +153,18 @@ func (w *watch) good(now time.Time, s *diff.Snapshot, head uint64) {
 	defer w.mu.Unlock()
 	w.seen = observation{s.ObservedAt, s.Memory.Age, s.Order, head}
 	w.feed.LastGoodPollAt, w.feed.LastSequence, w.feed.Revision = s.ShownAt(), s.LastSequence, s.Revision
-	w.polled, w.last, w.order, w.lastAt, w.mine, w.goodAt = true, s.ObservedAt, s.Order, now, true, now
+	w.polled, w.last, w.lastAt, w.mine, w.goodAt = true, s.ObservedAt, now, true, now
+	w.reached(s.Order)
 	w.failures, w.retryAt = 0, time.Time{}
+}
+
+// reached notes the order of a poll that has ended. One that took long may end
+// after the next, of another replica: the others know of that one, and would take
+// a lesser order for old news. The caller holds mu.
+func (w *watch) reached(order diff.Order) {
+	if order.Compare(w.order) > 0 {
+		w.order = order
+	}
 }
 
 // failed notes a failed poll for a tick of that order, and returns the status that the feed has now,
@@ -163,7 +173,8 @@ func (w *watch) failed(at diff.Time, order diff.Order, now time.Time, err *cms.E
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failures++
-	w.last, w.order, w.lastAt, w.mine = at, order, now, true
+	w.last, w.lastAt, w.mine = at, now, true
+	w.reached(order)
 	if err.Category != bus {
 		wait = backoff(w.failures, w.schedule.Interval(now), err)
 	}

@@ -228,6 +228,25 @@ func TestOthersPollsCountAfterTheClockWasSetBack(t *testing.T) {
 	}
 }
 
+// A poll that ends after a later one of another replica is news to that one all
+// the same: the two would else tell subscribers different things.
+func TestAPollThatTookLongIsNews(t *testing.T) {
+	tick := func(seq uint64) diff.Order { return diff.Order{Epoch: 1, Seq: seq} }
+	a, b := newTimeline(), newTimeline()
+	b.good(b.now(6), &diff.Snapshot{ObservedAt: b.at(6), Order: tick(2)}, 1)
+	a.heard(b.note(b.now(6)), a.now(6))
+	a.failed(a.at(9), tick(1), a.now(9), unavailable)
+	if !b.heard(a.note(a.now(9)), b.now(9)) || b.failures != 1 {
+		t.Error("a slow failure was taken for old news")
+	}
+	b.failed(b.at(11), tick(3), b.now(11), unavailable)
+	a.heard(b.note(b.now(11)), a.now(11))
+	a.good(a.now(14), &diff.Snapshot{ObservedAt: a.at(14), Order: tick(2)}, 1)
+	if !b.heard(a.note(a.now(14)), b.now(14)) || b.failures != 0 {
+		t.Error("a slow success was taken for old news")
+	}
+}
+
 // A head that is older than what was polled since is not continued by the next
 // poll: nobody compared with it what happened in between.
 func TestOldHeadIsResync(t *testing.T) {

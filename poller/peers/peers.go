@@ -24,9 +24,9 @@ import (
 type Poll struct {
 	CC  int `json:"cc"`
 	VDN int `json:"vdn"`
-	// At and Order are the observation's, of a good poll; of a failed one, At is
-	// when it failed and Order that of its tick; 0: none is known. Age is how long
-	// ago that was.
+	// At is the observation's, of a good poll, and of a failed one when it failed;
+	// Age is how long ago that was. Order is that of its tick, or of a later one
+	// whose poll this replica knew of by then; 0: none is known.
 	At    diff.Time     `json:"at"`
 	Age   time.Duration `json:"age"`
 	Order diff.Order    `json:"order"`

@@ -205,11 +205,11 @@ func TestJoinWhileNATSIsAway(t *testing.T) {
 		return s
 	}
 	s := listen(-1)
-	lost := make(chan struct{})
+	lost := make(chan struct{}, 2) // the end of the test is a loss, too
 	nc, err := nats.Connect(s.ClientURL(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				close(lost)
+				lost <- struct{}{}
 			}
 		}))
 	if err != nil {
