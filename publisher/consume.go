@@ -35,7 +35,8 @@ type reading struct {
 }
 
 // run hands fn the messages until it returns false, ctx ends, or all is read
-// that was stored when it began, however much is stored meanwhile. What that is
+// that was stored when it began, or when nothing came for a while, however much
+// is stored meanwhile. What that is
 // the stream's leader says: a consumer may be with a replica of the stream that
 // has just come back, and that says of itself that nothing is pending while it
 // still knows nothing. And a consumer gives out one by one what is just being
@@ -97,8 +98,11 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 			mark = r.seen
 			continue
 		case errors.Is(err, context.DeadlineExceeded):
-			if done, err := r.done(ctx); err != nil || done {
+			switch done, err := r.done(ctx); {
+			case done, noStream(err):
 				return fail(err)
+			case err != nil:
+				continue // NATS is away, or the stream has no leader: it goes on after that
 			}
 			if info, err := cons.Info(ctx); err == nil && info.NumPending == 0 && info.NumWaiting > 0 {
 				return true, nil

@@ -2,11 +2,13 @@ package publisher
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"restwatch/diff"
@@ -94,5 +96,57 @@ func TestReadingWhileWriting(t *testing.T) {
 	defer close(stop)
 	for range 5 {
 		audited(t, b)
+	}
+}
+
+// TestReadingOutlivesAnOutage takes the server away in the middle of a reading,
+// until the reading has asked for it in vain.
+func TestReadingOutlivesAnOutage(t *testing.T) {
+	options := server.Options{JetStream: true, StoreDir: t.TempDir(), NoLog: true}
+	s := natsServer(t, options.Clone())
+	options.Port = s.Addr().(*net.TCPAddr).Port
+	nc, err := Connect(t.Context(), ConnectOptions{URLs: s.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	b := openBus(t, nc, Options{})
+	for i := range 100 {
+		commit(t, b, vdn, min(i, 1)*20, 1)
+	}
+	r := b.Reader()
+	r.wire.stall = 50 * time.Millisecond
+	missed := make(chan struct{}, 1)
+	inner := &faults{next: r.wire.request, after: func(*nats.Msg) error {
+		if !b.nc.IsConnected() {
+			select {
+			case missed <- struct{}{}:
+			default:
+			}
+		}
+		return nil
+	}}
+	r.wire.request = inner.request
+	got := 0
+	var restart sync.WaitGroup
+	defer restart.Wait()
+	for _, err := range r.Messages(t.Context(), Query{}) {
+		if err != nil {
+			t.Fatalf("after %d messages: %v", got, err)
+		}
+		if got++; got == 200 {
+			s.Shutdown()
+			s.WaitForShutdown()
+			restart.Go(func() {
+				select {
+				case <-missed:
+					natsServer(t, options.Clone())
+				case <-t.Context().Done():
+				}
+			})
+		}
+	}
+	if got != 99*20 {
+		t.Errorf("got %d events, want %d", got, 99*20)
 	}
 }

@@ -175,7 +175,8 @@ func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error
 	return r.messages(ctx, cfg, subjects)
 }
 
-// Snapshots yields every VDN's newest snapshot.
+// Snapshots yields every VDN's newest snapshot, but for those that are replaced
+// while it reads.
 func (r *Reader) Snapshots(ctx context.Context) iter.Seq2[Message, error] {
 	return r.newest(ctx, ".snapshot.>", false)
 }
