@@ -76,7 +76,7 @@ func (c *comparison) newToken(t *token, n *Agent) {
 // notYet is a time at which the token of t, new in this list, had not begun; 0 if
 // none is known.
 func (c *comparison) notYet(t *token) Time {
-	if t.seen <= longAgo {
+	if t.link == blurred || t.seen <= longAgo { // blurred: it may have been there unseen
 		return 0
 	}
 	if t.a != nil && c.prev.Quality != Consistent {

@@ -131,3 +131,23 @@ func TestBusClockIsSetBack(t *testing.T) {
 		t.Errorf("observed at %v, want just after the poll before", got)
 	}
 }
+
+// An agent listed without a begin time may have been there for long when it is
+// listed with one: that tells nothing of the clocks.
+func TestABeginTimeThatBecomesKnown(t *testing.T) {
+	const behind = -20_000
+	s := (&story{t: t}).poll(0, Counts{})
+	s.restsBegin(1000, enoughTokens+1, behind, 600)
+	at := s.prev.ObservedAt - base
+	x := row(2000, 0, 600)
+	x.Begin = 0
+	s.poll(float64(at+1000)/1000, Counts{Resting: 1}, x)
+	x = row(2000, at-300_001+behind, 600)
+	s.poll(float64(at+2000)/1000, Counts{Resting: 1}, x)
+	started, _ := s.restsBegin(3000, 3, behind, 600)
+	for _, c := range started {
+		if c != Certain {
+			t.Error("a start is not certain any more")
+		}
+	}
+}
