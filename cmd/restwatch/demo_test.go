@@ -38,8 +38,14 @@ func TestDemo(t *testing.T) {
 	f := runEndless(t, nil, "demo", "--vdns", "2", "--agents", "400", "--speed", "80", "--for", "4s")
 	code := <-f.code
 	f.code <- code
-	if code != exitOK || f.errOut.String() != "" || time.Since(begun) < 4*time.Second {
+	if code != exitOK || time.Since(begun) < 4*time.Second {
 		t.Errorf("exit %d after %v: %s", code, time.Since(begun), f.errOut)
+	}
+	for line := range strings.Lines(f.errOut.String()) {
+		// At this speed the pages of a list that takes long are not of one instant.
+		if !strings.Contains(line, "category=inconsistent") {
+			t.Errorf("demo complains: %s", line)
+		}
 	}
 	for _, want := range []string{"nats://127.0.0.1:", "http://127.0.0.1:", " requested ", " approved ", " started ", " ended "} {
 		if !strings.Contains(f.out.String(), want) {

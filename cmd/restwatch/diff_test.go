@@ -204,7 +204,7 @@ func TestRecordAndDiff(t *testing.T) {
 func TestRecordSlowReply(t *testing.T) {
 	t.Parallel()
 	u := startUpstream(t, cmssim.Tenant{World: cmssim.Config{VDN: vdn170}})
-	f := runEndless(t, u.settings(t), "record")
+	f := runEndless(t, u.settings(t, "CMS_TIMEOUT=9s"), "record")
 	asked := func(more int64) {
 		n := u.Calls()
 		eventually(t, "calls", func() bool { return u.Calls() >= n+more })
