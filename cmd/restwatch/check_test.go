@@ -6,10 +6,14 @@ import (
 	"testing"
 )
 
-// closedAddress is an address at which nobody listens.
+// closedAddress is where nobody listens: on a loopback address of its own, if the
+// system has more than one, as other tests take free ports of the first meanwhile.
 func closedAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
