@@ -52,10 +52,9 @@ func plan(targets []Target, perSchedule int) []*group {
 	var groups []*group
 	for spec, list := range bySpec {
 		slices.SortFunc(list, func(a, b Target) int { return a.VDN.Compare(b.VDN) })
-		n := min(perSchedule, len(list), bursts(list[0].Schedule, len(list)))
-		for i := range n {
-			g := &group{schedule: phased{Schedule: list[0].Schedule, phase: slotPhase(list[0].Schedule, i, n)}}
-			for _, t := range list[i*len(list)/n : (i+1)*len(list)/n] {
+		for i, b := range Bursts(list[0].Schedule, len(list), perSchedule) {
+			g := &group{schedule: phased{Schedule: list[0].Schedule, phase: b.Phase}}
+			for _, t := range list[b.From:b.To] {
 				g.watches = append(g.watches, newWatch(t.VDN, g.schedule))
 			}
 			g.name = groupName(spec, i, g.watches)
@@ -87,14 +86,21 @@ func span(s Schedule) time.Duration {
 	return time.Second
 }
 
-// bursts is how many groups so many VDNs of a schedule are to be polled in.
-func bursts(s Schedule, vdns int) int {
-	wanted := max(int(span(s)/wideSlot), (vdns+burstSize-1)/burstSize)
-	return max(1, min(wanted, int(span(s)/slotWidth)))
+// Burst is a part of the VDNs of one schedule that is polled together.
+type Burst struct {
+	Phase    time.Duration // after the schedule's own times
+	From, To int           // the VDNs, in order: from From to before To
 }
 
-// slotPhase is the offset of group i of n. The groups are spread so that they
-// do not strike the upstream together, but in slots.
-func slotPhase(s Schedule, i, n int) time.Duration {
-	return (span(s) * time.Duration(i) / time.Duration(n)).Truncate(slotWidth)
+// Bursts divides so many VDNs of a schedule into at most so many bursts, spread
+// over the interval so that they do not strike the upstream together.
+func Bursts(s Schedule, vdns, most int) []Burst {
+	wanted := max(int(span(s)/wideSlot), (vdns+burstSize-1)/burstSize)
+	n := min(most, vdns, max(1, min(wanted, int(span(s)/slotWidth))))
+	list := make([]Burst, n)
+	for i := range list {
+		phase := (span(s) * time.Duration(i) / time.Duration(n)).Truncate(slotWidth)
+		list[i] = Burst{Phase: phase, From: i * vdns / n, To: (i + 1) * vdns / n}
+	}
+	return list
 }

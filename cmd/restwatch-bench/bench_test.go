@@ -26,10 +26,10 @@ func TestSlotsHoldEveryVDNOnce(t *testing.T) {
 		seen := map[int]bool{}
 		list := slots(c.vdns, c.every)
 		for i, s := range list {
-			if s.phase < 0 || s.phase >= c.every || i > 0 && s.phase-list[i-1].phase < slotWidth {
-				t.Errorf("%d VDNs every %v: slot %d at %v", c.vdns, c.every, i, s.phase)
+			if s.Phase < 0 || s.Phase >= c.every || i > 0 && s.Phase-list[i-1].Phase < 100*time.Millisecond {
+				t.Errorf("%d VDNs every %v: slot %d at %v", c.vdns, c.every, i, s.Phase)
 			}
-			for _, v := range s.vdns {
+			for v := s.From; v < s.To; v++ {
 				seen[v] = true
 			}
 		}

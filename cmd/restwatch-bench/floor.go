@@ -84,10 +84,10 @@ func (f *floor) paced(ctx context.Context, vdns int, every time.Duration) error 
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(time.Until(next.Add(s.phase))):
+			case <-time.After(time.Until(next.Add(s.Phase))):
 			}
-			for _, v := range s.vdns {
-				polls.Go(func() { f.report(f.poll(ctx, v)) })
+			for v := s.From; v < s.To; v++ {
+				polls.Go(func() { f.report(f.poll(ctx, v+1)) })
 			}
 		}
 	}
