@@ -39,10 +39,11 @@ func (c *comparison) isNew(t *token, b Time) bool {
 	if b == 0 {
 		return t.a != nil || c.prev.Quality == Consistent
 	}
-	if c.lastWithout(t) <= longAgo {
+	last := c.lastWithout(t)
+	if last <= longAgo {
 		return false
 	}
-	return b.bucketEnd()+c.slack() >= c.lastWithout(t)+c.prev.Memory.Clock.behind(c.at)
+	return b.bucketEnd()+c.slack() >= last+c.prev.Memory.Clock.behind(c.at)
 }
 
 // lastWithout is the last poll that did not show the row of t.
