@@ -13,8 +13,8 @@ const (
 	// stallTime is after how long without a message it is asked whether there is
 	// anything left to read.
 	stallTime = 2 * time.Second
-	// behindMost is how many such times in a row a reading may find that a
-	// consumer knows less than the stream's leader.
+	// behindMost is how many consumers in a row may give out nothing that the
+	// stream's leader has.
 	behindMost = 10
 )
 
@@ -36,11 +36,11 @@ type reading struct {
 
 // run hands fn the messages until it returns false, ctx ends, or all is read
 // that was stored when it began, or when nothing came for a while, however much
-// is stored meanwhile. What that is
-// the stream's leader says: a consumer may be with a replica of the stream that
-// has just come back, and that says of itself that nothing is pending while it
-// still knows nothing. And a consumer gives out one by one what is just being
-// stored as a batch, the leader's answer has all of it or nothing.
+// is stored meanwhile. What that is the stream's leader says: a consumer may be
+// with a replica of the stream that has just come back, and that says of itself
+// that nothing is pending while it still knows nothing. And a consumer gives out
+// one by one what is just being stored as a batch, the leader's answer has all
+// of it or nothing.
 func (r *reading) run(ctx context.Context) error {
 	for behind := 0; ; behind++ {
 		before := r.seen
@@ -52,7 +52,7 @@ func (r *reading) run(ctx context.Context) error {
 			behind = 0
 		}
 		if behind == behindMost {
-			return fmt.Errorf("read stream %q: message %d is stored, and the replica that should give it out ends with %d", r.wire.stream, r.end, r.seen)
+			return fmt.Errorf("read stream %q: message %d is stored, but none is given out after message %d", r.wire.stream, r.end, r.seen)
 		}
 		if r.seen > 0 { // another consumer, maybe with another replica
 			r.cfg.DeliverPolicy, r.cfg.OptStartSeq, r.cfg.OptStartTime = jetstream.DeliverByStartSequencePolicy, r.seen+1, nil
@@ -82,7 +82,7 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 	if done, err := r.done(ctx); err != nil || done {
 		return fail(err)
 	}
-	it, err := cons.Messages()
+	it, err := cons.Messages(jetstream.PullHeartbeat(stallTime)) // by itself it would take 30 s to see that it was not heard
 	if err != nil {
 		return fail(jetStreamError(err))
 	}
@@ -104,7 +104,7 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 			case err != nil:
 				continue // NATS is away, or the stream has no leader: it goes on after that
 			}
-			if info, err := cons.Info(ctx); err == nil && info.NumPending == 0 && info.NumWaiting > 0 {
+			if looking, err := looking(ctx, cons); err == nil && !looking {
 				return true, nil
 			}
 			continue
@@ -123,6 +123,17 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 			return false, nil
 		}
 	}
+}
+
+// looking reports whether a consumer has been asked for messages and knows of
+// some. One that has lost its request, as happens while a server is still making
+// itself known to the others, or that is gone, never gives out another.
+func looking(ctx context.Context, cons jetstream.Consumer) (bool, error) {
+	info, err := cons.Info(ctx)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return false, nil
+	}
+	return err == nil && info.NumPending > 0 && info.NumWaiting > 0, err
 }
 
 // done asks the leader where the reading ends, and reports whether it is there.

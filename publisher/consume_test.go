@@ -44,7 +44,7 @@ func TestReadingFromBehind(t *testing.T) {
 				}
 				return list, err
 			}
-			if list, err := read(); err == nil || !strings.Contains(err.Error(), "is stored, and the replica that should give it out") {
+			if list, err := read(); err == nil || !strings.Contains(err.Error(), "is stored, but none is given out") {
 				t.Errorf("got %v and %v, want that messages are missing", list, err)
 			}
 			asked := 0
@@ -69,6 +69,36 @@ func TestReadingFromBehind(t *testing.T) {
 				t.Errorf("got messages %v, %v, want %v", got, err, want)
 			}
 		})
+	}
+}
+
+// TestReadingUnheard has the server hear none of the requests for messages: the
+// reading says so, instead of waiting for as long as the program runs.
+func TestReadingUnheard(t *testing.T) {
+	s := natsServer(t, &server.Options{JetStream: true, StoreDir: t.TempDir(), NoLog: true, Users: []*server.User{
+		{Username: "writer", Password: "w"},
+		{Username: "unheard", Password: "u", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.MSG.NEXT.>"}},
+		}},
+	}})
+	connect := func(user, password string) *nats.Conn {
+		nc, err := Connect(t.Context(), ConnectOptions{URLs: s.ClientURL(), User: user, Password: password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	commit(t, openBus(t, connect("writer", "w"), Options{}), vdn, 0, 3)
+	r, err := NewReader(connect("unheard", "u"), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wire.stall = 10 * time.Millisecond
+	for m, err := range r.Messages(t.Context(), Query{Snapshots: true}) {
+		if err == nil || !strings.Contains(err.Error(), "is stored, but none is given out after message 0") {
+			t.Errorf("got %v, %v, want an error", m, err)
+		}
 	}
 }
 
