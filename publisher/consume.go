@@ -70,6 +70,9 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 		return false, err
 	}
 	cons, err := r.js.OrderedConsumer(ctx, r.wire.stream, r.cfg)
+	if err != nil && r.end > 0 && !errors.Is(err, jetstream.ErrStreamNotFound) && wait(ctx, r.wire.stall) {
+		return true, nil // NATS is away, or has no leader, since the reading began
+	}
 	if err != nil {
 		return fail(jetStreamError(err))
 	}
@@ -152,6 +155,18 @@ func (r *reading) done(ctx context.Context) (bool, error) {
 	}
 	r.end = last.Seq
 	return r.end <= r.seen, nil
+}
+
+// wait reports whether ctx outlasts d.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // patience makes the contexts that Next waits with.

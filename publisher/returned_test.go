@@ -1,12 +1,9 @@
 package publisher
 
 import (
-	"fmt"
-	"net"
-	"net/url"
+	"strings"
 	"testing"
-
-	"github.com/nats-io/nats-server/v2/server"
+	"time"
 
 	"restwatch/diff"
 )
@@ -16,29 +13,12 @@ import (
 // consumer be, all must be read.
 func TestReadingFromReturned(t *testing.T) {
 	t.Parallel() // it mostly waits for elections
-	var routes []*url.URL
-	var options []*server.Options
-	for i := range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		routes = append(routes, &url.URL{Scheme: "nats-route", Host: l.Addr().String()})
-		options = append(options, &server.Options{
-			ServerName: fmt.Sprintf("n%d", i), JetStream: true, StoreDir: t.TempDir(),
-			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port},
-		})
-		l.Close()
+	servers, options := cluster(t)
+	var urls []string
+	for _, s := range servers {
+		urls = append(urls, s.ClientURL())
 	}
-	var servers []*server.Server
-	var urls string
-	for i, o := range options {
-		o.Routes = routes
-		servers = append(servers, natsServer(t, o.Clone()))
-		o.Port = servers[i].Addr().(*net.TCPAddr).Port
-		urls += servers[i].ClientURL() + ","
-	}
-	nc, err := Connect(t.Context(), ConnectOptions{URLs: urls[:len(urls)-1]})
+	nc, err := Connect(t.Context(), ConnectOptions{URLs: strings.Join(urls, ",")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +60,10 @@ func TestReadingFromReturned(t *testing.T) {
 		servers[away].WaitForShutdown()
 		events := more()
 		servers[away] = natsServer(t, options[away].Clone())
+		eventually(t, "somebody who answers", func() bool {
+			_, err := nc.Request("$JS.API.STREAM.INFO.REST", nil, time.Second)
+			return err == nil
+		})
 		for range 5 {
 			if got := audited(t, b); got != events {
 				t.Errorf("round %d: got %d events, %d are stored", round, got, events)

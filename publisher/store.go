@@ -243,10 +243,11 @@ func (b *Bus) present(items []*item) []*item {
 	return left
 }
 
-// pause waits 5 to 50 ms, the longer the oftener it was tried, unless nobody
-// waits for the result any more.
+// pause waits 5 ms to a quarter of a second, the longer the oftener it was
+// tried, unless nobody waits for the result any more: all tries together outlast
+// the election of a leader.
 func pause(items []*item, try int) {
-	most := min(5*time.Millisecond<<min(try, 4), 50*time.Millisecond)
+	most := min(5*time.Millisecond<<min(try, 6), 250*time.Millisecond)
 	wait := time.NewTimer(5*time.Millisecond + rand.N(most))
 	defer wait.Stop()
 	if len(items) == 1 {
