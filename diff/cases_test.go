@@ -199,11 +199,7 @@ func checkStates(t *testing.T, poll int, p *casePoll, s *Snapshot) {
 		a := &s.Agents[i]
 		no := fmt.Sprint(a.WorkNo)
 		if want, ok := p.States[no]; ok {
-			got := a.Candidates
-			if got == nil {
-				got = []State{a.State}
-			}
-			if !slices.Equal(got, want) {
+			if got := States(a.candidates()); got != StatesOf(want...) {
 				t.Errorf("poll %d: agent %s may be %v, want %v", poll+1, no, got, want)
 			}
 			delete(p.States, no)

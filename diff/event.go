@@ -1,6 +1,10 @@
 package diff
 
-import "strconv"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
 
 // Kind of an agent event, as in its subject and type.
 type Kind string
@@ -21,15 +25,38 @@ const (
 )
 
 // Certainty says whether an event or state follows from what was read.
-type Certainty string
+// The zero value, "", says neither: no message of ours has it.
+type Certainty uint8
 
 const (
 	// Certain follows from the documented meaning of the fields, all polls so
 	// far and the assumptions of docs/inference.md.
-	Certain Certainty = "certain"
+	Certain Certainty = iota + 1
 	// Inferred is the best guess among several possibilities.
-	Inferred Certainty = "inferred"
+	Inferred
 )
+
+var certaintyNames = []string{"", "certain", "inferred"}
+
+func (c Certainty) String() string { return nameOf("Certainty", certaintyNames, uint8(c)) }
+
+// MarshalText writes the contract's name.
+func (c Certainty) MarshalText() ([]byte, error) {
+	if int(c) >= len(certaintyNames) {
+		return nil, fmt.Errorf("certainty %d does not exist", uint8(c))
+	}
+	return []byte(certaintyNames[c]), nil
+}
+
+// UnmarshalText accepts the contract's names.
+func (c *Certainty) UnmarshalText(b []byte) error {
+	i := slices.Index(certaintyNames, string(b))
+	if i < 0 {
+		return fmt.Errorf("certainty %q: want certain or inferred", b)
+	}
+	*c = Certainty(i)
+	return nil
+}
 
 // Event is one change of one agent: the data of an agent event, in the
 // contract's field names. Times are UTC, durations whole seconds.

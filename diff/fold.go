@@ -16,7 +16,7 @@ import (
 func Fold(agents []Agent, events []Event) ([]Agent, error) {
 	out := slices.Clone(agents)
 	for i := range out {
-		out[i].Candidates, out[i].Memory = nil, AgentMemory{}
+		out[i].Candidates, out[i].Memory = 0, AgentMemory{}
 	}
 	for i := range events {
 		e := &events[i]

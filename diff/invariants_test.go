@@ -96,7 +96,7 @@ func checkEvent(t testing.TB, prev, s *Snapshot, e *Event, i int) {
 func visible(agents []Agent) []Agent {
 	out := slices.Clone(agents)
 	for i := range out {
-		out[i].Certainty, out[i].Candidates, out[i].Memory, out[i].AgentName = "", nil, AgentMemory{}, ""
+		out[i].Certainty, out[i].Candidates, out[i].Memory, out[i].AgentName = 0, 0, AgentMemory{}, ""
 	}
 	if out == nil {
 		out = []Agent{}

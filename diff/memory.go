@@ -130,7 +130,7 @@ func (s *Snapshot) Validate() error {
 			return fmt.Errorf("agent %d: state %q: want waiting, approved or resting", a.WorkNo, a.State)
 		}
 		if !a.candidates().has(a.State) {
-			return fmt.Errorf("agent %d: state %q is not among the candidates %q", a.WorkNo, a.State, a.Candidates)
+			return fmt.Errorf("agent %d: state %q is not among the candidates %v", a.WorkNo, a.State, a.Candidates)
 		}
 		if i > 0 && s.Agents[i-1].WorkNo >= a.WorkNo {
 			return fmt.Errorf("agent %d: not sorted by workNo", a.WorkNo)
@@ -146,7 +146,7 @@ func (s *Snapshot) Validate() error {
 	}
 	for _, g := range s.Memory.Tombstones {
 		if a := &g.Agent; a.State == None || !a.candidates().has(a.State) || a.Memory.Anchor > notInAnchor {
-			return fmt.Errorf("tombstone of agent %d: state %q is not among the candidates %q", a.WorkNo, a.State, a.Candidates)
+			return fmt.Errorf("tombstone of agent %d: state %q is not among the candidates %v", a.WorkNo, a.State, a.Candidates)
 		}
 	}
 	return nil

@@ -1,7 +1,5 @@
 package diff
 
-import "slices"
-
 // result collects what a comparison gives.
 type result struct {
 	agents  []Agent
@@ -74,7 +72,7 @@ func (c *comparison) reportListed(t *token) {
 		BeginAt: t.row.Begin, RequestedSeconds: t.row.Requested,
 	}
 	if !t.now.single() || c.strikes > 0 {
-		n.Certainty, n.Candidates = Inferred, lists[t.now]
+		n.Certainty, n.Candidates = Inferred, States(t.now)
 	}
 	if t.is == Waiting {
 		n.WaitReason = c.reasonOf(t)
@@ -124,7 +122,7 @@ func (a *Agent) equal(b *Agent) bool {
 	m, n := a.Memory, b.Memory
 	m.FirstSeen, m.LastSeen, n.FirstSeen, n.LastSeen = 0, 0, 0, 0
 	return a.WorkNo == b.WorkNo && a.AgentName == b.AgentName && a.State == b.State && a.Certainty == b.Certainty &&
-		slices.Equal(a.Candidates, b.Candidates) && a.RestID == b.RestID && a.BeginAt == b.BeginAt &&
+		a.Candidates == b.Candidates && a.RestID == b.RestID && a.BeginAt == b.BeginAt &&
 		a.RequestedSeconds == b.RequestedSeconds && a.reason() == b.reason() && a.Overdue == b.Overdue &&
 		(a.WaitReason == nil) == (b.WaitReason == nil) && m == n
 }

@@ -1,6 +1,12 @@
 package diff
 
-import "math/bits"
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"math/bits"
+	"slices"
+)
 
 // set holds the states that an agent may be in, one bit each.
 type set uint8
@@ -48,20 +54,53 @@ func byReason(code int) set {
 	return anyState
 }
 
-// lists are the sets as snapshots show them. They are shared, never written to.
-var lists = [8][]State{
-	{}, {Waiting}, {Approved}, {Waiting, Approved},
-	{Resting}, {Waiting, Resting}, {Approved, Resting}, {Waiting, Approved, Resting},
+// States are some of the states of a rest, in JSON a list in the order in which
+// a rest passes through them. The zero value is none of them. They take a byte,
+// as there are as many as agents are known.
+type States set
+
+// StatesOf is the set of the states given; None adds nothing.
+func StatesOf(states ...State) States {
+	var c set
+	for _, s := range states {
+		c |= only(s)
+	}
+	return States(c)
+}
+
+// Has says whether s is one of the states.
+func (c States) Has(s State) bool { return set(c).has(s) }
+
+// All yields the states in order.
+func (c States) All() iter.Seq[State] {
+	return func(yield func(State) bool) {
+		for s := Waiting; s <= Resting; s++ {
+			if c.Has(s) && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+func (c States) String() string { return fmt.Sprint(slices.Collect(c.All())) }
+
+// MarshalJSON writes the list of the contract's names.
+func (c States) MarshalJSON() ([]byte, error) { return json.Marshal(slices.Collect(c.All())) }
+
+// UnmarshalJSON accepts such a list.
+func (c *States) UnmarshalJSON(b []byte) error {
+	var list []State
+	if err := json.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	*c = StatesOf(list...)
+	return nil
 }
 
 // candidates is the set of states that a may be in.
 func (a *Agent) candidates() set {
-	if len(a.Candidates) == 0 {
+	if a.Candidates == 0 {
 		return only(a.State)
 	}
-	var c set
-	for _, s := range a.Candidates {
-		c |= only(s)
-	}
-	return c
+	return set(a.Candidates)
 }

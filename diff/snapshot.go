@@ -48,12 +48,12 @@ type Agent struct {
 	Certainty Certainty `json:"certainty"`
 	// Candidates is every state that an agent of inferred state may be in.
 	// Just one while the readings contradict each other.
-	Candidates       []State     `json:"candidates,omitempty"`
+	Candidates       States      `json:"candidates,omitzero"`
+	Overdue          bool        `json:"overdue"`
 	RestID           string      `json:"restId"`
 	BeginAt          Time        `json:"beginAt"`
 	RequestedSeconds int         `json:"requestedSeconds"`
 	WaitReason       *WaitReason `json:"waitReason,omitempty"`
-	Overdue          bool        `json:"overdue"`
 	// Memory is the service's own, no part of the contract with subscribers.
 	Memory AgentMemory `json:"m,omitzero"`
 }

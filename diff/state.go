@@ -19,11 +19,13 @@ const (
 
 var stateNames = []string{"none", "waiting", "approved", "resting"}
 
-func (s State) String() string {
-	if int(s) < len(stateNames) {
-		return stateNames[s]
+func (s State) String() string { return nameOf("State", stateNames, uint8(s)) }
+
+func nameOf(kind string, names []string, n uint8) string {
+	if int(n) < len(names) {
+		return names[n]
 	}
-	return fmt.Sprintf("State(%d)", uint8(s))
+	return fmt.Sprintf("%s(%d)", kind, n)
 }
 
 // MarshalText writes the contract's name.

@@ -101,7 +101,7 @@ func (c *comparison) add(t token) {
 func (s *Snapshot) inferred() int {
 	n := 0
 	for i := range s.Agents {
-		if s.Agents[i].Candidates != nil {
+		if s.Agents[i].Certainty == Inferred {
 			n++
 		}
 	}

@@ -122,7 +122,7 @@ func snapshots() map[string]diff.Snapshot {
 				BeginAt: day - 4880, RequestedSeconds: 600, Overdue: true},
 			{WorkNo: 1063, AgentName: "座席 1063", State: diff.Waiting, Certainty: diff.Certain, RestID: "1063-1772413195120",
 				RequestedSeconds: 60, WaitReason: &reason},
-			{WorkNo: 1077, AgentName: "座席 1077", State: diff.Resting, Certainty: diff.Inferred, Candidates: []diff.State{diff.Approved, diff.Resting},
+			{WorkNo: 1077, AgentName: "座席 1077", State: diff.Resting, Certainty: diff.Inferred, Candidates: diff.StatesOf(diff.Approved, diff.Resting),
 				RestID: "1077-1772413195120", BeginAt: day - 4000, RequestedSeconds: 600,
 				Memory: diff.AgentMemory{FirstSeen: day, LastSeen: day, Misses: 1, Anchor: 6, RestingSince: day, Event: 3, Corrected: true, Loose: true}},
 		},

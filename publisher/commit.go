@@ -111,7 +111,7 @@ func (b *Bus) commitOne(ctx context.Context, v diff.VDN, seq uint64, prev *diff.
 	b.heads.put(v, head{snapshot: r.Snapshot, seq: seq, poll: it.poll, parts: parts, session: session})
 	b.metrics.snapshots.Observe(float64(size))
 	for i := range r.Events {
-		b.metrics.events.WithLabelValues(string(r.Events[i].Kind), string(r.Events[i].Certainty)).Inc()
+		b.metrics.events.WithLabelValues(string(r.Events[i].Kind), r.Events[i].Certainty.String()).Inc()
 	}
 	if old.parts > parts {
 		b.purgeParts(ctx, v, parts, old.parts, seq)

@@ -32,7 +32,7 @@ func appendEventData(dst []byte, e *diff.Event) []byte {
 	dst = append(dst, `","to":"`...)
 	dst = append(dst, e.To.String()...)
 	dst = append(dst, `","certainty":`...)
-	dst = quote(dst, string(e.Certainty))
+	dst = quote(dst, e.Certainty.String())
 	if e.Alternatives != nil {
 		dst = append(dst, `,"alternatives":`...)
 		dst = appendStrings(dst, e.Alternatives)
@@ -180,18 +180,16 @@ func appendAgent(dst []byte, a *diff.Agent) []byte {
 	dst = append(dst, `,"state":"`...)
 	dst = append(dst, a.State.String()...)
 	dst = append(dst, `","certainty":`...)
-	dst = quote(dst, string(a.Certainty))
-	if len(a.Candidates) > 0 {
-		dst = append(dst, `,"candidates":[`...)
-		for i, c := range a.Candidates {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = append(dst, '"')
+	dst = quote(dst, a.Certainty.String())
+	if a.Candidates != 0 {
+		dst = append(dst, `,"candidates":`...)
+		next := `["`
+		for c := range a.Candidates.All() {
+			dst = append(dst, next...)
 			dst = append(dst, c.String()...)
-			dst = append(dst, '"')
+			next = `","`
 		}
-		dst = append(dst, ']')
+		dst = append(dst, `"]`...)
 	}
 	dst = append(dst, `,"restId":`...)
 	dst = quote(dst, a.RestID)

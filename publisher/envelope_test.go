@@ -82,7 +82,7 @@ func exampleSnapshot() *diff.Snapshot {
 		Quality: diff.Consistent, Counts: diff.Counts{Waiting: 1, Resting: 1}, Order: diff.Order{Epoch: 3, Seq: 9},
 		Agents: []diff.Agent{
 			{WorkNo: 1001, AgentName: "张三", State: diff.Waiting, Certainty: diff.Inferred,
-				Candidates: []diff.State{diff.Waiting, diff.Approved}, RestID: "1001-1", BeginAt: begin, RequestedSeconds: 900,
+				Candidates: diff.StatesOf(diff.Waiting, diff.Approved), RestID: "1001-1", BeginAt: begin, RequestedSeconds: 900,
 				WaitReason: &reason, Memory: diff.AgentMemory{FirstSeen: begin, Event: 41, Loose: true}},
 			{WorkNo: 1002, AgentName: "Li", State: diff.Resting, Certainty: diff.Certain, RestID: "1002-2", Overdue: true},
 		},
@@ -140,8 +140,8 @@ func filled(v reflect.Value, n *int) {
 		v.SetInt(int64(*n) + int64(begin))
 	case reflect.Uint64:
 		v.SetUint(uint64(*n))
-	case reflect.Uint8: // a state, or a set of states
-		v.SetUint(uint64(*n%3) + 1)
+	case reflect.Uint8: // a state, a set of states, or a certainty
+		v.SetUint(uint64(*n%2) + 1)
 	case reflect.Float64:
 		v.SetFloat(float64(*n) / 4)
 	default:

@@ -76,7 +76,7 @@ func (s *site) check(t *testing.T) findings {
 		}
 		now := diff.TimeOf(s.now())
 		for _, a := range last.Agents {
-			if is := h.of[a.WorkNo][len(h.of[a.WorkNo])-1].state; a.State != is && !slices.Contains(a.Candidates, is) {
+			if is := h.of[a.WorkNo][len(h.of[a.WorkNo])-1].state; a.State != is && !a.Candidates.Has(is) {
 				t.Errorf("VDN %v at %v: agent %d is %s (%s, or else %v), in truth %s", v, now, a.WorkNo, a.State, a.Certainty, a.Candidates, is)
 			}
 		}
@@ -249,7 +249,7 @@ func told(agents []diff.Agent) []diff.Agent {
 	list := slices.Clone(agents)
 	for i := range list {
 		a := &list[i]
-		a.Memory, a.Candidates, a.Certainty, a.AgentName = diff.AgentMemory{}, nil, "", ""
+		a.Memory, a.Candidates, a.Certainty, a.AgentName = diff.AgentMemory{}, 0, 0, ""
 	}
 	return list
 }

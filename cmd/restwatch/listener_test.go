@@ -274,7 +274,7 @@ type vdnTrail struct {
 
 func (tr *vdnTrail) event(t *testing.T, e *diff.Event) {
 	t.Helper()
-	if tr.ids[e.ID()] != "" {
+	if tr.ids[e.ID()] != 0 {
 		t.Errorf("event %s came twice", e.ID())
 	}
 	tr.ids[e.ID()] = e.Certainty
@@ -333,7 +333,7 @@ func told(agents []diff.Agent) []diff.Agent {
 	list := slices.Clone(agents)
 	for i := range list {
 		a := &list[i]
-		a.Memory, a.Candidates, a.Certainty = diff.AgentMemory{}, nil, ""
+		a.Memory, a.Candidates, a.Certainty = diff.AgentMemory{}, 0, 0
 		a.AgentName = "" // a new name alone is no event
 	}
 	return list

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,7 +204,7 @@ func (h *lives) states(t *testing.T, s *diff.Snapshot, at diff.Time) {
 	t.Helper()
 	for _, a := range s.Agents {
 		truth := h.at(a.WorkNo, at).state
-		if a.State != truth && !slices.Contains(a.Candidates, truth) {
+		if a.State != truth && !a.Candidates.Has(truth) {
 			t.Errorf("VDN %v, revision %d: agent %d is %s (%s, or else %v), in truth %s",
 				h.vdn, s.Revision, a.WorkNo, a.State, a.Certainty, a.Candidates, truth)
 		}

@@ -114,8 +114,10 @@ func remarks(a *diff.Agent) string {
 			s += ", "
 		}
 		s += "inferred"
-		for i, c := range a.Candidates {
-			s += []string{": ", " or "}[min(i, 1)] + c.String()
+		next := ": "
+		for c := range a.Candidates.All() {
+			s += next + c.String()
+			next = " or "
 		}
 	}
 	return s

@@ -168,7 +168,7 @@ func (j *Judge) Snapshot(s *diff.Snapshot, rows []diff.Row) {
 	}
 	for _, a := range s.Agents {
 		is := j.world.State(a.WorkNo)
-		if !listed[a.WorkNo] || a.State == is || slices.Contains(a.Candidates, is) {
+		if !listed[a.WorkNo] || a.State == is || a.Candidates.Has(is) {
 			continue
 		}
 		j.Score.StateWrong++
