@@ -1,7 +1,5 @@
 package diff
 
-import "strconv"
-
 // reportArrival reports an agent who was not known, or only as departed.
 func (c *comparison) reportArrival(t *token, n *Agent) {
 	c.begin(t, n)
@@ -62,7 +60,7 @@ func (c *comparison) begin(t *token, n *Agent) {
 	if first == 0 {
 		first = c.at
 	}
-	n.RestID = strconv.Itoa(n.WorkNo) + "-" + strconv.FormatInt(int64(first), 10)
+	n.RestID = RestID{n.WorkNo, first}
 	c.newToken(t, n)
 }
 

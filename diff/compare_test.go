@@ -260,7 +260,7 @@ func TestUnknownBeginTime(t *testing.T) {
 	s := (&story{t: t}).
 		poll(0, Counts{}).
 		poll(5, Counts{Waiting: 1}, x.because(1)).tells("101 requested certain")
-	id := fmt.Sprintf("101-%d", base+5000)
+	id := RestID{101, base + 5000}
 	if e := s.last.Events[0]; e.RestID != id || e.BeginAt != 0 || e.OccurredAt != 0 || e.OccurredAfter != base {
 		t.Errorf("got %+v", e)
 	}

@@ -66,7 +66,7 @@ type Event struct {
 	WorkNo    int       `json:"workNo"`
 	AgentName string    `json:"agentName"`
 	Kind      Kind      `json:"kind"`
-	RestID    string    `json:"restId"`
+	RestID    RestID    `json:"restId"`
 	From      State     `json:"from"`
 	To        State     `json:"to"`
 	Certainty Certainty `json:"certainty"`
@@ -113,5 +113,5 @@ type Correction struct {
 // ID is the event's CloudEvents id, unique within its VDN and the same
 // whenever the same event is produced again.
 func (e *Event) ID() string {
-	return e.RestID + "-" + string(e.Kind) + "-" + strconv.FormatInt(e.Sequence, 10)
+	return e.RestID.String() + "-" + string(e.Kind) + "-" + strconv.FormatInt(e.Sequence, 10)
 }

@@ -74,7 +74,7 @@ const notInAnchor set = 8
 type Departure struct {
 	WorkNo    int    `json:"workNo"`
 	AgentName string `json:"agentName"`
-	RestID    string `json:"restId"`
+	RestID    RestID `json:"restId"`
 	BeginAt   Time   `json:"beginAt"`
 	Requested int    `json:"requested"`
 	// States in which the token may have been at the anchor.

@@ -50,7 +50,7 @@ type Agent struct {
 	// Just one while the readings contradict each other.
 	Candidates       States      `json:"candidates,omitzero"`
 	Overdue          bool        `json:"overdue"`
-	RestID           string      `json:"restId"`
+	RestID           RestID      `json:"restId"`
 	BeginAt          Time        `json:"beginAt"`
 	RequestedSeconds int         `json:"requestedSeconds"`
 	WaitReason       *WaitReason `json:"waitReason,omitempty"`

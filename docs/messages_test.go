@@ -40,7 +40,7 @@ func messages() map[string]message {
 // event is a certain one of agent 1042, who asked for ten minutes.
 func event(k diff.Kind, from, to diff.State) diff.Event {
 	e := diff.Event{
-		CC: 1, VDN: 170, WorkNo: 1042, AgentName: `"A" 座席 1042`, Kind: k, RestID: "1042-1772413195120",
+		CC: 1, VDN: 170, WorkNo: 1042, AgentName: `"A" 座席 1042`, Kind: k, RestID: diff.RestID{WorkNo: 1042, First: 1772413195120},
 		From: from, To: to, Certainty: diff.Certain, BeginAt: day - 4880, RequestedSeconds: 600,
 		OccurredAfter: day - 5*second, OccurredBefore: day, ObservedAt: day, PreviousObservedAt: day - 5*second,
 		DetectedBy: diff.Poll, Revision: 12, Sequence: 7,
@@ -118,12 +118,12 @@ func snapshots() map[string]diff.Snapshot {
 		CC: 1, VDN: 170, Revision: 12, LastSequence: 7, ObservedAt: day, PreviousObservedAt: day - 5*second,
 		Quality: diff.Consistent, Counts: diff.Counts{Waiting: 1, Resting: 2},
 		Agents: []diff.Agent{
-			{WorkNo: 1042, AgentName: "座席 1042", State: diff.Resting, Certainty: diff.Certain, RestID: "1042-1772413195120",
+			{WorkNo: 1042, AgentName: "座席 1042", State: diff.Resting, Certainty: diff.Certain, RestID: diff.RestID{WorkNo: 1042, First: 1772413195120},
 				BeginAt: day - 4880, RequestedSeconds: 600, Overdue: true},
-			{WorkNo: 1063, AgentName: "座席 1063", State: diff.Waiting, Certainty: diff.Certain, RestID: "1063-1772413195120",
+			{WorkNo: 1063, AgentName: "座席 1063", State: diff.Waiting, Certainty: diff.Certain, RestID: diff.RestID{WorkNo: 1063, First: 1772413195120},
 				RequestedSeconds: 60, WaitReason: &reason},
 			{WorkNo: 1077, AgentName: "座席 1077", State: diff.Resting, Certainty: diff.Inferred, Candidates: diff.StatesOf(diff.Approved, diff.Resting),
-				RestID: "1077-1772413195120", BeginAt: day - 4000, RequestedSeconds: 600,
+				RestID: diff.RestID{WorkNo: 1077, First: 1772413195120}, BeginAt: day - 4000, RequestedSeconds: 600,
 				Memory: diff.AgentMemory{FirstSeen: day, LastSeen: day, Misses: 1, Anchor: 6, RestingSince: day, Event: 3, Corrected: true, Loose: true}},
 		},
 		Order:  diff.Order{Epoch: 1772413000000000000, Seq: 99},

@@ -26,7 +26,7 @@ func appendEventData(dst []byte, e *diff.Event) []byte {
 	dst = append(dst, `,"kind":`...)
 	dst = quote(dst, string(e.Kind))
 	dst = append(dst, `,"restId":`...)
-	dst = quote(dst, e.RestID)
+	dst = appendRestID(dst, e.RestID)
 	dst = append(dst, `,"from":"`...)
 	dst = append(dst, e.From.String()...)
 	dst = append(dst, `","to":"`...)
@@ -172,6 +172,11 @@ func appendAgents(dst []byte, agents []diff.Agent) []byte {
 	return append(dst, ']')
 }
 
+func appendRestID(dst []byte, id diff.RestID) []byte {
+	dst, _ = id.AppendText(append(dst, '"')) // which never fails
+	return append(dst, '"')
+}
+
 func appendAgent(dst []byte, a *diff.Agent) []byte {
 	dst = append(dst, `{"workNo":`...)
 	dst = strconv.AppendInt(dst, int64(a.WorkNo), 10)
@@ -192,7 +197,7 @@ func appendAgent(dst []byte, a *diff.Agent) []byte {
 		dst = append(dst, `"]`...)
 	}
 	dst = append(dst, `,"restId":`...)
-	dst = quote(dst, a.RestID)
+	dst = appendRestID(dst, a.RestID)
 	dst = append(dst, `,"beginAt":`...)
 	dst = a.BeginAt.AppendJSON(dst)
 	dst = append(dst, `,"requestedSeconds":`...)

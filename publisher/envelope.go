@@ -35,7 +35,7 @@ func EncodeEvent(dst []byte, e *diff.Event) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":`...)
 	// The id is put together here and not by ID, to save its memory; a test
 	// holds the two together.
-	dst = quote(dst, e.RestID)
+	dst = appendRestID(dst, e.RestID)
 	dst = append(dst[:len(dst)-1], '-')
 	dst = append(dst, e.Kind...)
 	dst = append(dst, '-')

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -41,7 +42,7 @@ func exampleEvents() []diff.Event {
 	reason := diff.ReasonOf(2)
 	at := diff.Time(1_700_000_005_250)
 	base := diff.Event{
-		CC: 1, VDN: 170, WorkNo: 1001, AgentName: "张三 \"A\" <b>", RestID: "1001-1700000001000",
+		CC: 1, VDN: 170, WorkNo: 1001, AgentName: "张三 \"A\" <b>", RestID: diff.RestID{WorkNo: 1001, First: 1700000001000},
 		BeginAt: begin + 1000, RequestedSeconds: 900, OccurredAfter: begin, OccurredBefore: begin + 1000,
 		ObservedAt: at, PreviousObservedAt: begin, DetectedBy: diff.Poll, Revision: 7, Certainty: diff.Certain,
 	}
@@ -82,9 +83,9 @@ func exampleSnapshot() *diff.Snapshot {
 		Quality: diff.Consistent, Counts: diff.Counts{Waiting: 1, Resting: 1}, Order: diff.Order{Epoch: 3, Seq: 9},
 		Agents: []diff.Agent{
 			{WorkNo: 1001, AgentName: "张三", State: diff.Waiting, Certainty: diff.Inferred,
-				Candidates: diff.StatesOf(diff.Waiting, diff.Approved), RestID: "1001-1", BeginAt: begin, RequestedSeconds: 900,
+				Candidates: diff.StatesOf(diff.Waiting, diff.Approved), RestID: diff.RestID{WorkNo: 1001, First: 1}, BeginAt: begin, RequestedSeconds: 900,
 				WaitReason: &reason, Memory: diff.AgentMemory{FirstSeen: begin, Event: 41, Loose: true}},
-			{WorkNo: 1002, AgentName: "Li", State: diff.Resting, Certainty: diff.Certain, RestID: "1002-2", Overdue: true},
+			{WorkNo: 1002, AgentName: "Li", State: diff.Resting, Certainty: diff.Certain, RestID: diff.RestID{WorkNo: 1002, First: 2}, Overdue: true},
 		},
 		Memory: diff.Memory{Format: diff.Format, Since: begin, SureAt: begin, Anchor: &diff.Counts{Waiting: 1, Resting: 1}},
 	}
@@ -198,7 +199,7 @@ func genEvent() *rapid.Generator[diff.Event] {
 			CC: rapid.IntRange(1, 65535).Draw(t, "cc"), VDN: rapid.IntRange(1, 5000).Draw(t, "vdn"),
 			WorkNo: rapid.IntRange(0, 999999).Draw(t, "workNo"), AgentName: genString().Draw(t, "name"),
 			Kind:   rapid.SampledFrom([]diff.Kind{diff.KindRequested, diff.KindEnded, diff.KindCorrected}).Draw(t, "kind"),
-			RestID: genString().Draw(t, "rest"), From: state.Draw(t, "from"), To: state.Draw(t, "to"),
+			RestID: diff.RestID{WorkNo: rapid.IntRange(1, math.MaxInt32).Draw(t, "rest"), First: genTime().Draw(t, "first")}, From: state.Draw(t, "from"), To: state.Draw(t, "to"),
 			Certainty: diff.Certain, BeginAt: genTime().Draw(t, "begin"), RequestedSeconds: rapid.Int().Draw(t, "requested"),
 			OccurredAt: genTime().Draw(t, "at"), OccurredAfter: genTime().Draw(t, "after"), OccurredBefore: genTime().Draw(t, "before"),
 			ObservedAt: genTime().Draw(t, "observed"), PreviousObservedAt: genTime().Draw(t, "previous"), DetectedBy: diff.Resync,

@@ -93,14 +93,14 @@ func made(v diff.VDN, prev *diff.Snapshot, events, agents int) diff.Result {
 	for i := range agents {
 		s.Agents = append(s.Agents, diff.Agent{
 			WorkNo: 101 + i, AgentName: fmt.Sprintf("agent %d of %d", i, s.Revision), State: diff.Resting, Certainty: diff.Certain,
-			RestID: fmt.Sprintf("%d-%d", 101+i, begin), BeginAt: begin, RequestedSeconds: 900,
+			RestID: diff.RestID{WorkNo: 101 + i, First: begin}, BeginAt: begin, RequestedSeconds: 900,
 		})
 	}
 	r := diff.Result{Snapshot: s, Commit: true}
 	for i := range events {
 		r.Events = append(r.Events, diff.Event{
 			CC: v.CC, VDN: v.ID, WorkNo: 101 + i, AgentName: "agent", Kind: diff.KindUpdated,
-			RestID: fmt.Sprintf("%d-%d", 101+i, begin), From: diff.Resting, To: diff.Resting, Certainty: diff.Certain,
+			RestID: diff.RestID{WorkNo: 101 + i, First: begin}, From: diff.Resting, To: diff.Resting, Certainty: diff.Certain,
 			BeginAt: begin, RequestedSeconds: 900, OccurredAfter: prev.ObservedAt, OccurredBefore: s.ObservedAt,
 			ObservedAt: s.ObservedAt, PreviousObservedAt: prev.ObservedAt, DetectedBy: diff.Poll,
 			Revision: s.Revision, What: "duration", Sequence: prev.LastSequence + int64(i) + 1,
