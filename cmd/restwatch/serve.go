@@ -181,8 +181,10 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 		started(r)
 	}
 	if cfg.NATSURL != "" {
-		// An embedded server works on while this process waits for replies.
+		// An embedded server works on while this process waits for replies, and
+		// makes most of the garbage.
 		defer spareProcessors()()
+		defer collectSooner()()
 	}
 	if err := p.Run(ctx); err != nil {
 		return err
