@@ -91,6 +91,7 @@ type window struct {
 	published int64 // messages about them that were stored
 	cpu, nats time.Duration
 	took      time.Duration
+	resident  int64 // at its end
 	peak      int64
 	latencies []time.Duration
 }
@@ -125,12 +126,13 @@ func (b *bench) measure(ctx context.Context, u *upstream, p, server *process, l 
 	w.latencies = l.take()
 	w.cpu, w.nats, w.polls, w.changes = cpu2-cpu, nats2-nats, polls2-polls, changes2-changes
 	w.published = int64(len(w.latencies))
-	peak, err := p.peak()
-	w.peak = peak
+	var err, more error
+	w.resident, err = p.resident()
+	w.peak, more = p.peak()
 	if w.polls == 0 {
 		errs = append(errs, fmt.Errorf("no polls: see %s", p.log.Name()))
 	}
-	return w, errors.Join(append(errs, err)...)
+	return w, errors.Join(append(errs, err, more)...)
 }
 
 func wait(ctx context.Context, d time.Duration) error {

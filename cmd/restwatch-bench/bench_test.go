@@ -109,14 +109,14 @@ func TestChangesAreConsistent(t *testing.T) {
 
 func TestTableHasMediansAndRatios(t *testing.T) {
 	of := func(cpu time.Duration) window {
-		return window{polls: 1000, cpu: cpu, nats: cpu, took: 10 * time.Second, peak: 20 << 20, changes: 100, published: 75, latencies: []time.Duration{cpu}}
+		return window{polls: 1000, cpu: cpu, nats: cpu, took: 10 * time.Second, resident: 15 << 20, peak: 20 << 20, changes: 100, published: 75, latencies: []time.Duration{cpu}}
 	}
 	ms := time.Millisecond
 	floor := []window{of(100 * ms), of(200 * ms), of(100 * ms)}
 	runs := []window{of(90 * ms), of(160 * ms), of(110 * ms)}
 	var b strings.Builder
 	compareRow(&b, load{agents: 10, share: 0.01}, "restwatch", runs, floor)
-	want := "| 10 | 1 % | restwatch | 100 | 110.0 (90.0-160.0) | 220.0 | 0.90 | 0.90 | 20 | 0.75 | 110.0 ms | 110.0 ms |\n"
+	want := "| 10 | 1 % | restwatch | 100 | 110.0 (90.0-160.0) | 220.0 | 0.90 | 0.90 | 15 | 20 | 0.75 | 110.0 ms | 110.0 ms |\n"
 	if b.String() != want {
 		t.Errorf("got  %swant %s", b.String(), want)
 	}

@@ -59,18 +59,22 @@ func (p *process) end() error {
 // cpu is the CPU time, user and system, that the process has used so far.
 func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
 
-// peak is the most memory that the process had so far, in bytes.
-func (p *process) peak() (int64, error) {
+// peak is the most memory that the process had so far, resident what it has
+// now, in bytes.
+func (p *process) peak() (int64, error)     { return p.memory("VmHWM:") }
+func (p *process) resident() (int64, error) { return p.memory("VmRSS:") }
+
+func (p *process) memory(field string) (int64, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
-		if text, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
+		if text, ok := strings.CutPrefix(s.Text(), field); ok {
 			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, errors.New("read memory: no VmHWM")
+	return 0, fmt.Errorf("read memory: no %s", field)
 }

@@ -9,8 +9,8 @@ import (
 )
 
 func compareHead(w io.Writer) {
-	fmt.Fprintln(w, "| agents | changed | program | polls/s | CPU ms per 1,000 polls | with nats-server | of the floor's | with nats-server | peak MB | published per change | latency p50 | p95 |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(w, "| agents | changed | program | polls/s | CPU ms per 1,000 polls | with nats-server | of the floor's | with nats-server | MB | peak | published per change | latency p50 | p95 |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 }
 
 // compareRow writes a program's medians, with the least and the greatest of
@@ -19,11 +19,12 @@ func compareRow(w io.Writer, d load, program string, runs, floor []window) {
 	own := func(w window) float64 { return perPoll(w.cpu, w.polls) }
 	all := func(w window) float64 { return perPoll(w.cpu+w.nats, w.polls) }
 	low, high := spread(runs, own)
-	fmt.Fprintf(w, "| %d | %g %% | %s | %.0f | %.1f (%.1f-%.1f) | %.1f | %.2f | %.2f | %.0f | %s | %s | %s |\n",
+	fmt.Fprintf(w, "| %d | %g %% | %s | %.0f | %.1f (%.1f-%.1f) | %.1f | %.2f | %.2f | %.0f | %.0f | %s | %s | %s |\n",
 		d.agents, d.share*100, program,
 		median(runs, func(w window) float64 { return float64(w.polls) / w.took.Seconds() }),
 		median(runs, own), low, high, median(runs, all),
 		ratio(runs, floor, own), ratio(runs, floor, all),
+		median(runs, func(w window) float64 { return float64(w.resident) / (1 << 20) }),
 		median(runs, func(w window) float64 { return float64(w.peak) / (1 << 20) }),
 		perChange(runs), latency(runs, 0.50), latency(runs, 0.95))
 }
