@@ -19,6 +19,7 @@ func TestNATSCrashes(t *testing.T) {
 	const interval = 250 * time.Millisecond
 	nats := startNATS(t, 1)[0]
 	f := &fleet{interval: interval, site: open(t, 5, interval, nats.url(), 0)}
+	f.truthful = true
 	rng := rand.New(rand.NewPCG(*seed, 3))
 	f.grow(t, 2)
 	f.everywhere(t, diff.OK)

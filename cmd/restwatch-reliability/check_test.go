@@ -33,11 +33,12 @@ type findings struct {
 	// certain ones that told a subscriber of an overdue rest before its time was
 	// over, by this machine's clock
 	premature int
+	followed  int // polls whose lists were found in the truth, if they were looked for
 }
 
 func (f findings) String() string {
-	return fmt.Sprintf("%d VDNs, %d revisions, %d events stored (%d certain, %d heard live), %d feeds (%d of a gap); certain wrong %d, overdue too early %d, inferred wrong %d (departures %d), stored twice %d, heard twice %d",
-		f.vdns, f.revisions, f.events, f.certain, f.heard, f.feeds, f.gaps, f.wrong, f.premature, f.guesses, f.gone, f.repeats, f.twice)
+	return fmt.Sprintf("%d VDNs, %d revisions, %d events stored (%d certain, %d heard live), %d feeds (%d of a gap); certain wrong %d, overdue too early %d, inferred wrong %d (departures %d), stored twice %d, heard twice %d, lists of polls found in the truth %d",
+		f.vdns, f.revisions, f.events, f.certain, f.heard, f.feeds, f.gaps, f.wrong, f.premature, f.guesses, f.gone, f.repeats, f.twice, f.followed)
 }
 
 // check lets the agents rest, waits until the service knows their last state,
@@ -177,6 +178,16 @@ func (s *site) read(t *testing.T, r *publisher.Reader) (f findings) {
 		f.revisions += int(last[v].Revision)
 		s.compare(t, &f, heard[v], h, events[v], data, last[v])
 		s.judge(t, &f, h, heard[v], events[v])
+		switch first := heard[v].first; {
+		case !s.truthful:
+		case first == nil:
+			t.Errorf("VDN %v: nobody heard of it", v)
+		default:
+			n, err := h.follow(first, events[v])
+			if f.followed += n; err != nil {
+				t.Error(err)
+			}
+		}
 	}
 	return f
 }

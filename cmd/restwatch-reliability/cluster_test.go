@@ -23,6 +23,7 @@ func startCluster(t *testing.T, vdns int, interval time.Duration) *cluster {
 	t.Helper()
 	c := &cluster{nodes: startNATS(t, 3)}
 	c.fleet = &fleet{interval: interval, site: open(t, vdns, interval, urls(c.nodes), 0, "REPLICAS=3")}
+	c.truthful = true
 	c.meet(t)
 	c.grow(t, 2)
 	c.everywhere(t, "ok")

@@ -16,6 +16,7 @@ import (
 func TestCrashes(t *testing.T) {
 	begin(t)
 	s := open(t, 5, 250*time.Millisecond, "", 0)
+	s.truthful = true
 	rng := rand.New(rand.NewPCG(*seed, 1))
 	p := s.serve(t)
 	first := s.atWork(t, p)

@@ -25,6 +25,7 @@ func TestPartition(t *testing.T) {
 	}
 	startAll(t, c.nodes)
 	c.fleet = &fleet{interval: interval, site: openAt(t, cmsAddress, 20, interval, urls(c.nodes), 0, "REPLICAS=3")}
+	c.truthful = true
 	c.meet(t)
 	for i := 3; i < len(machines); i++ {
 		env := append(slices.Clone(c.env), "RESTWATCH_HTTP_ADDR="+serviceAddress(i)+":8080")

@@ -25,6 +25,9 @@ type site struct {
 	// splits is how often NATS could not carry messages to this test, with no
 	// connection lost.
 	splits uint64
+	// truthful is a CC-CMS that never lies: each poll's list is looked for in the
+	// truth.
+	truthful bool
 	// apart is by how much the bus's clock is at times another than this
 	// machine's, until it is settled: windows, and the time at which a rest is
 	// overdue, are then off as much. Zero: never.
