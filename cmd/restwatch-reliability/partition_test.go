@@ -15,26 +15,7 @@ func TestPartition(t *testing.T) {
 	if !*long || !inNetwork(t) {
 		return
 	}
-	const interval = 500 * time.Millisecond
-	name := os.Getenv(insideOf)
-	c := &cluster{}
-	for i := range 3 {
-		c.nodes = append(c.nodes, &node{namespace: name + "-" + machines[i], spec: natsSpec{
-			Name: machines[i], Dir: t.TempDir(), Host: natsAddress(i), Port: 4222, ClusterPort: 6222,
-		}})
-	}
-	startAll(t, c.nodes)
-	c.fleet = &fleet{interval: interval, site: openAt(t, cmsAddress, 20, interval, urls(c.nodes), 0, "REPLICAS=3")}
-	c.truthful = true
-	c.meet(t)
-	for i := 3; i < len(machines); i++ {
-		env := append(slices.Clone(c.env), "RESTWATCH_HTTP_ADDR="+serviceAddress(i)+":8080")
-		p := spawnIn(t, name+"-"+machines[i], env, binary, "serve")
-		c.alive = append(c.alive, p)
-		p.await(t, "snapshots loaded")
-	}
-	c.everywhere(t, "ok")
-
+	c := startApart(t, 500*time.Millisecond)
 	for _, kind := range []string{"a replica", "a node", "a replica with one node"} {
 		var slowest, healed time.Duration
 		cuts := times(0, 6)
@@ -77,4 +58,35 @@ func (f *fleet) works(t *testing.T, i int) {
 	const polls = "restwatch_poll_duration_seconds_count"
 	before := f.alive[i].metric(t, polls)
 	eventually(t, "a poll of each replica", func() bool { return f.alive[i].metric(t, polls) > before })
+}
+
+// startApart is startCluster in a network: each node and replica on a machine of
+// its own, whose links a scenario can change before.
+func startApart(t *testing.T, interval time.Duration) *cluster {
+	t.Helper()
+	name := os.Getenv(insideOf)
+	c := &cluster{}
+	for i := range 3 {
+		c.nodes = append(c.nodes, &node{namespace: name + "-" + machines[i], spec: natsSpec{
+			Name: machines[i], Dir: t.TempDir(), Host: natsAddress(i), Port: 4222, ClusterPort: 6222,
+		}})
+	}
+	startAll(t, c.nodes)
+	c.fleet = &fleet{interval: interval, site: openAt(t, cmsAddress, 20, interval, urls(c.nodes), 0, "REPLICAS=3")}
+	c.truthful = true
+	c.meet(t)
+	for i := 3; i < len(machines); i++ {
+		p := c.serveApart(t, i)
+		p.await(t, "snapshots loaded")
+		c.alive = append(c.alive, p)
+	}
+	c.everywhere(t, "ok")
+	return c
+}
+
+// serveApart starts a replica on a machine.
+func (c *cluster) serveApart(t *testing.T, machine int) *process {
+	t.Helper()
+	env := append(slices.Clone(c.env), "RESTWATCH_HTTP_ADDR="+serviceAddress(machine)+":8080")
+	return spawnIn(t, os.Getenv(insideOf)+"-"+machines[machine], env, binary, "serve")
 }
