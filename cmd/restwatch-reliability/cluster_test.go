@@ -19,9 +19,9 @@ type cluster struct {
 	js    jetstream.JetStream
 }
 
-func startCluster(t *testing.T, vdns int, interval time.Duration) *cluster {
+func startCluster(t *testing.T, vdns int, interval time.Duration, change ...func(*node)) *cluster {
 	t.Helper()
-	c := &cluster{nodes: startNATS(t, 3)}
+	c := &cluster{nodes: startNATS(t, 3, change...)}
 	c.fleet = &fleet{interval: interval, site: open(t, vdns, interval, urls(c.nodes), 0, "REPLICAS=3")}
 	c.truthful = true
 	c.meet(t)
