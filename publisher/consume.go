@@ -132,6 +132,9 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 // some. One that has lost its request, as happens while a server is still making
 // itself known to the others, or that is gone, never gives out another.
 func looking(ctx context.Context, cons jetstream.Consumer) (bool, error) {
+	// The client would wait for ever for an answer that was lost.
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	info, err := cons.Info(ctx)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return false, nil

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -99,6 +100,67 @@ func TestReadingUnheard(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "is stored, but none is given out after message 0") {
 			t.Errorf("got %v, %v, want an error", m, err)
 		}
+	}
+}
+
+// TestReadingUnanswered loses the question what has become of the consumer, and
+// the connection with it: the reading asks again.
+func TestReadingUnanswered(t *testing.T) {
+	t.Parallel()
+	options := server.Options{JetStream: true, StoreDir: t.TempDir(), NoLog: true}
+	reader := &server.User{Username: "reader", Password: "r"}
+	writer := &server.User{Username: "writer", Password: "w"}
+	options.Users = []*server.User{reader, writer}
+	deaf := options.Clone()
+	deaf.Users = []*server.User{writer, {Username: "reader", Password: "r", Permissions: &server.Permissions{
+		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.MSG.NEXT.>", "$JS.API.CONSUMER.INFO.>"}},
+	}}}
+	s := natsServer(t, deaf)
+	options.Port = s.Addr().(*net.TCPAddr).Port
+	connect := func(user *server.User) *nats.Conn {
+		nc, err := Connect(t.Context(), ConnectOptions{URLs: s.ClientURL(), User: user.Username, Password: user.Password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	commit(t, openBus(t, connect(writer), Options{}), vdn, 0, 3)
+	nc := connect(reader)
+	lost := make(chan struct{})
+	once := sync.OnceFunc(func() { close(lost) })
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if strings.Contains(err.Error(), "CONSUMER.INFO") {
+			once()
+		}
+	})
+	r, err := NewReader(nc, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wire.stall = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var restart sync.WaitGroup
+	defer restart.Wait()
+	restart.Go(func() {
+		select {
+		case <-lost:
+			s.Shutdown()
+			s.WaitForShutdown()
+			natsServer(t, options.Clone())
+		case <-ctx.Done():
+		}
+	})
+	got := 0
+	for _, err := range r.Messages(ctx, Query{Snapshots: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got++
+	}
+	if got != 1 || ctx.Err() != nil {
+		t.Errorf("got %d messages, %v, want the snapshot", got, ctx.Err())
 	}
 }
 
