@@ -98,7 +98,8 @@ func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
 }
 
 func newer(prev *Snapshot, obs *Observation) bool {
-	if obs.At <= 0 || obs.At-obs.Age < prev.ObservedAt && prev.ShownAt() < obs.At {
+	asked := obs.At - max(obs.Age, TimeOfDuration(obs.Took))
+	if obs.At <= 0 || asked < prev.ObservedAt && prev.ShownAt() < obs.At {
 		// Two replicas were reading at once: whoever asked last, the upstream may
 		// have looked for this one first.
 		return false

@@ -216,6 +216,16 @@ func TestReadingsCross(t *testing.T) {
 	if r := Compare(&before, late, Options{}); len(r.Events) != 1 || r.Snapshot.ObservedAt != late.At {
 		t.Errorf("one after the other: got %s", brief(r.Events))
 	}
+	// Also where what is shown is no older than Options.Slack allows.
+	late.Age, late.Took = 0, 250*time.Millisecond
+	late.At = before.ObservedAt + 249
+	if r := Compare(&before, late, Options{}); r.Commit || r.Snapshot.ObservedAt != before.ObservedAt {
+		t.Errorf("crossed by a millisecond: got %s", brief(r.Events))
+	}
+	late.At++
+	if r := Compare(&before, late, Options{}); len(r.Events) != 1 || r.Snapshot.ObservedAt != late.At {
+		t.Errorf("at once after the other: got %s", brief(r.Events))
+	}
 }
 
 func TestOverdueWhenFirstSeen(t *testing.T) {

@@ -1,5 +1,7 @@
 package diff
 
+import "time"
+
 // Observation is one reading of a VDN's rest information, as the poller hands
 // it over: what the upstream said, when, and how far the reading can be trusted.
 type Observation struct {
@@ -10,6 +12,11 @@ type Observation struct {
 	// shows may be, as [Options.Age] finds it: the upstream may have looked right
 	// after it was asked. 0: it shows At itself, give or take Options.Slack.
 	Age Time
+	// Took is how long the reading was on its way, from the request's first byte
+	// to the reply's last one; 0: not known. One that was asked for before the
+	// reading that it is compared with had arrived may show an earlier instant,
+	// and changes nothing.
+	Took time.Duration
 	// Order ranks observations of a VDN whichever replica made them. The zero
 	// Order, of an offline input, leaves the ranking to At.
 	Order Order

@@ -181,7 +181,8 @@ func readPoll(line []byte, opt replayOptions) (obs diff.Observation, good bool, 
 		return obs, false, nil
 	}
 	if r.AskedAt != nil {
-		obs.Age = opt.diff.Age(r.ObservedAt.Sub(*r.AskedAt))
+		obs.Took = r.ObservedAt.Sub(*r.AskedAt)
+		obs.Age = opt.diff.Age(obs.Took)
 	}
 	obs.Rows, obs.Counts, obs.Torn = reply.Rows, reply.Counts, r.Torn
 	return obs, true, nil
