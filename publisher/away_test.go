@@ -14,14 +14,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 )
 
 // TestServerAway stops and starts the server under a bus.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
-	o := server.Options{JetStream: true, StoreDir: t.TempDir()}
-	first := natsServer(t, &o)
-	port := first.Addr().(*net.TCPAddr).Port
+	o := server.Options{Port: freeport.Hold(t), JetStream: true, StoreDir: t.TempDir()}
+	first := natsServer(t, o.Clone())
 	nc, err := Connect(t.Context(), ConnectOptions{URLs: first.ClientURL()})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestServerAway(t *testing.T) {
 		_, err := b.Commit(t.Context(), seq, &prev, made(vdn, &prev, 2, 3))
 		done <- err
 	}()
-	natsServer(t, &server.Options{JetStream: true, StoreDir: o.StoreDir, Port: port})
+	natsServer(t, o.Clone())
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

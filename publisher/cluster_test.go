@@ -3,7 +3,6 @@ package publisher
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 )
 
 // cluster runs three servers, and returns them with the options that start each
@@ -19,25 +19,17 @@ import (
 func cluster(t *testing.T) (servers []*server.Server, options []*server.Options) {
 	t.Helper()
 	var routes []*url.URL // every server has to know all of them from the start
-	var held []net.Listener
 	for i := range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
-		routes = append(routes, &url.URL{Scheme: "nats-route", Host: l.Addr().String()})
+		port := freeport.Hold(t)
+		routes = append(routes, &url.URL{Scheme: "nats-route", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 		options = append(options, &server.Options{
-			ServerName: fmt.Sprintf("n%d", i), JetStream: true, StoreDir: t.TempDir(),
-			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port},
+			ServerName: fmt.Sprintf("n%d", i), Port: freeport.Hold(t), JetStream: true, StoreDir: t.TempDir(),
+			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: port},
 		})
 	}
-	for i, o := range options {
+	for _, o := range options {
 		o.Routes = routes
-		held[i].Close() // until now nobody else could have its port
-		s := natsServer(t, o.Clone())
-		o.Port = s.Addr().(*net.TCPAddr).Port
-		servers = append(servers, s)
+		servers = append(servers, natsServer(t, o.Clone()))
 	}
 	return servers, options
 }

@@ -23,6 +23,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"restwatch/internal/freeport"
 )
 
 // natsServer runs a server of our own making, on a free port unless one is
@@ -64,8 +66,8 @@ func (s *syncBuffer) String() string {
 }
 
 func TestConnectReconnects(t *testing.T) {
-	s := natsServer(t, &server.Options{})
-	port := s.Addr().(*net.TCPAddr).Port
+	port := freeport.Hold(t)
+	s := natsServer(t, &server.Options{Port: port})
 	var log syncBuffer
 	nc, err := Connect(t.Context(), ConnectOptions{
 		URLs: " 127.0.0.1:1 , " + s.ClientURL() + ",", Instance: "one", Log: slog.New(slog.NewTextHandler(&log, nil)),

@@ -3,7 +3,6 @@ package publisher
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 )
 
 // TestReadingFromBehind has the consumer be with a replica of the stream that
@@ -194,9 +194,8 @@ func TestReadingWhileWriting(t *testing.T) {
 // TestReadingOutlivesAnOutage takes the server away in the middle of a reading,
 // until the reading has asked for it in vain.
 func TestReadingOutlivesAnOutage(t *testing.T) {
-	options := server.Options{JetStream: true, StoreDir: t.TempDir(), NoLog: true}
+	options := server.Options{Port: freeport.Hold(t), JetStream: true, StoreDir: t.TempDir(), NoLog: true}
 	s := natsServer(t, options.Clone())
-	options.Port = s.Addr().(*net.TCPAddr).Port
 	nc, err := Connect(t.Context(), ConnectOptions{URLs: s.ClientURL()})
 	if err != nil {
 		t.Fatal(err)

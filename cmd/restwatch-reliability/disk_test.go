@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"restwatch/internal/freeport"
 )
 
 // disk is a small file system that can be filled.
@@ -76,7 +78,7 @@ func TestDiskFull(t *testing.T) {
 	fills := times(0, 5)
 	t.Run("external", func(t *testing.T) {
 		d := newDisk(t, 64)
-		n := &node{spec: natsSpec{Name: "n", Dir: d.store(), Host: loopback, Port: freePort(t)}}
+		n := &node{spec: natsSpec{Name: "n", Dir: d.store(), Host: loopback, Port: freeport.Hold(t)}}
 		n.start(t)
 		f := &fleet{interval: interval, site: open(t, 10, interval, n.url(), 0)}
 		f.grow(t, 2)

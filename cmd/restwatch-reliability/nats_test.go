@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"restwatch/internal/freeport"
 )
 
 // beNATS in the environment makes the test binary a nats-server, of the module
@@ -107,12 +109,12 @@ func startNATS(t *testing.T, n int, change ...func(*node)) []*node {
 	t.Helper()
 	nodes := make([]*node, n)
 	for i := range nodes {
-		nodes[i] = &node{spec: natsSpec{Name: fmt.Sprintf("n%d", i), Dir: t.TempDir(), Host: loopback, Port: freePort(t)}}
+		nodes[i] = &node{spec: natsSpec{Name: fmt.Sprintf("n%d", i), Dir: t.TempDir(), Host: loopback, Port: freeport.Hold(t)}}
 		if *profiles != "" {
-			nodes[i].spec.ProfPort = freePort(t)
+			nodes[i].spec.ProfPort = freeport.Hold(t)
 		}
 		if n > 1 {
-			nodes[i].spec.ClusterPort = freePort(t)
+			nodes[i].spec.ClusterPort = freeport.Hold(t)
 		}
 	}
 	for _, nd := range nodes {
@@ -137,14 +139,4 @@ func startAll(t *testing.T, nodes []*node) {
 		nd.spec.Routes = routes
 		nd.start(t)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", loopback+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

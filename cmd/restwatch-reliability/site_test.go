@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 	"restwatch/publisher"
 )
 
@@ -80,7 +81,7 @@ func openAt(t *testing.T, address string, vdns int, interval time.Duration, bus 
 		"CMS_CTI=3.8", fmt.Sprintf("VDNS=1:1-%d", vdns), "SCHEDULE=@every " + interval.String(), "HEARTBEAT=2s", "HTTP_ADDR=127.0.0.1:0",
 	}
 	if bus == "" {
-		s.bus = fmt.Sprintf("nats://127.0.0.1:%d", freePort(t))
+		s.bus = fmt.Sprintf("nats://127.0.0.1:%d", freeport.Hold(t))
 		settings = append(settings, "NATS_LISTEN="+strings.TrimPrefix(s.bus, "nats://"), "STORE_DIR="+filepath.Join(t.TempDir(), "store"))
 	} else {
 		settings = append(settings, "NATS_URL="+bus)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 )
 
 var limit = flag.String("memory", "", "GOMEMLIMIT of the soak's processes; none sets none")
@@ -41,7 +42,7 @@ func soaked(t *testing.T, bus *node) {
 	if *limit != "" {
 		s.env = append(s.env, "GOMEMLIMIT="+*limit)
 	}
-	program, port := binary, freePort(t)
+	program, port := binary, freeport.Hold(t)
 	if *profiles != "" {
 		program = profiler(t)
 		s.env = append(s.env, profiling+"="+strconv.Itoa(port))

@@ -1,24 +1,17 @@
 package main
 
 import (
-	"net"
+	"fmt"
 	"strings"
 	"testing"
+
+	"restwatch/internal/freeport"
 )
 
-// closedAddress is where nobody listens: on a loopback address of its own, if the
-// system has more than one, as other tests take free ports of the first meanwhile.
+// closedAddress is where nobody listens.
 func closedAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		l, err = net.Listen("tcp", "127.0.0.1:0")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", freeport.Hold(t))
 }
 
 func TestCheck(t *testing.T) {

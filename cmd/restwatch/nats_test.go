@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,6 +8,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 	"restwatch/poller/cmssim"
 )
 
@@ -46,9 +46,9 @@ func stopNATS(s *server.Server) {
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	nats := startNATS(t, dir, natsPassword, server.RANDOM_PORT)
+	port := freeport.Hold(t)
+	nats := startNATS(t, dir, natsPassword, port)
 	url := strings.Replace(nats.ClientURL(), "://", "://service:"+natsPassword+"@", 1)
-	port := nats.Addr().(*net.TCPAddr).Port
 	u := startUpstream(t, byHand(vdn170)...)
 	first := firstRoster()
 	u.show(vdn170, first)

@@ -29,14 +29,14 @@ func replace(t *testing.T, path, content string) {
 func TestUpstreamSecretsAreRotated(t *testing.T) {
 	t.Parallel()
 	const newKey = "staple-battery-horse-correct"
-	u := startUpstream(t, byHand(vdn170)...)
+	address := closedAddress(t)
+	u := startUpstreamAt(t, address, byHand(vdn170)...)
 	first := firstRoster()
 	u.show(vdn170, first)
 	file := filepath.Join(t.TempDir(), "secret-key")
 	replace(t, file, secretKey+"\n")
 	s := startService(t, u.settings(t, "CMS_SECRET_KEY=", "CMS_SECRET_KEY_FILE="+file))
 	mark := s.polled(vdn170)
-	address := u.Addr()
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -53,9 +53,15 @@ type upstream struct {
 // startUpstream serves these VDNs until the test ends.
 func startUpstream(t *testing.T, tenants ...cmssim.Tenant) *upstream {
 	t.Helper()
+	return startUpstreamAt(t, "", tenants...)
+}
+
+// startUpstreamAt does so at an address, "" for any.
+func startUpstreamAt(t *testing.T, address string, tenants ...cmssim.Tenant) *upstream {
+	t.Helper()
 	u := &upstream{caFile: filepath.Join(t.TempDir(), "ca.pem")}
 	server, err := cmssim.Start(cmssim.Options{
-		AccessKey: accessKey, SecretKey: secretKey, Tenants: tenants, Trace: u.trace, Now: u.now,
+		Addr: address, AccessKey: accessKey, SecretKey: secretKey, Tenants: tenants, Trace: u.trace, Now: u.now,
 	})
 	if err != nil {
 		t.Fatal(err)

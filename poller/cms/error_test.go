@@ -21,6 +21,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"restwatch/internal/freeport"
 )
 
 func TestStatusErrors(t *testing.T) {
@@ -110,11 +112,6 @@ func TestErrorsKeepConnection(t *testing.T) {
 
 func TestNetworkErrors(t *testing.T) {
 	u := newUpstream(t, 1)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	plain := newUpstream(t, 1)
 	where := func(s string) func(*Options) {
 		return func(o *Options) { o.URL, _ = url.Parse(s) }
@@ -125,7 +122,7 @@ func TestNetworkErrors(t *testing.T) {
 		want   Category
 		text   string
 	}{
-		{"refused", where("https://" + closed.Addr().String()), Network, "nothing listens there"},
+		{"refused", where(fmt.Sprintf("https://127.0.0.1:%d", freeport.Hold(t))), Network, "nothing listens there"},
 		{"no such name", where("https://no-such-name.invalid"), Network, "name service"},
 		{"unknown authority", func(o *Options) { o.TLS = nil }, Network, "RESTWATCH_CMS_CA_FILE"},
 		{"another name", func(o *Options) { o.TLS.ServerName = "cms.test" }, Network, "RESTWATCH_CMS_SERVER_NAME"},

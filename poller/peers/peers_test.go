@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -192,7 +192,8 @@ func TestHelloOfALargeInstallation(t *testing.T) {
 // A replica that starts just as NATS goes away waits for it, and is then one of
 // the others.
 func TestJoinWhileNATSIsAway(t *testing.T) {
-	listen := func(port int) *server.Server {
+	port := freeport.Hold(t)
+	listen := func() *server.Server {
 		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true})
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +205,7 @@ func TestJoinWhileNATSIsAway(t *testing.T) {
 		}
 		return s
 	}
-	s := listen(-1)
+	s := listen()
 	lost := make(chan struct{}, 2) // the end of the test is a loss, too
 	nc, err := nats.Connect(s.ClientURL(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -216,7 +217,6 @@ func TestJoinWhileNATSIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	port := s.Addr().(*net.TCPAddr).Port
 	s.Shutdown()
 	s.WaitForShutdown()
 	<-lost
@@ -243,7 +243,7 @@ func TestJoinWhileNATSIsAway(t *testing.T) {
 		t.Fatalf("met nobody while NATS is away: %v", err)
 	case <-time.After(3 * again):
 	}
-	s = listen(port)
+	s = listen()
 	select {
 	case err := <-met:
 		if err != nil {

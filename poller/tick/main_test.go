@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -202,29 +200,6 @@ func stored(t testing.TB, js jetstream.JetStream) int {
 func slotAt(i int) time.Time { return time.Unix(1_700_000_000+int64(i), 0) }
 
 func group(i int) string { return fmt.Sprintf("s1.%d", i) }
-
-// freePorts are ports that were free a moment ago.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
-func routesTo(ports []int) []*url.URL {
-	var routes []*url.URL
-	for _, p := range ports {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", p)})
-	}
-	return routes
-}
 
 // ordered fails if orders do not rise, but for a tick that came twice.
 func ordered(t testing.TB, ticks []Tick) {

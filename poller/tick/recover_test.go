@@ -3,7 +3,7 @@ package tick
 import (
 	"context"
 	"fmt"
-	"net"
+	"net/url"
 	"testing"
 	"time"
 
@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"restwatch/diff"
+	"restwatch/internal/freeport"
 )
 
 // works offers slot after slot until one of them is worked, and returns its tick.
@@ -34,9 +35,8 @@ func works(t testing.TB, q *running, b *book, from int) (worked Tick) {
 func TestServerRestart(t *testing.T) {
 	t.Parallel()
 	// The stream is in memory, so it is gone afterwards, and the pause with it.
-	dir := t.TempDir()
-	s := start(t, server.Options{Host: "127.0.0.1", Port: -1, StoreDir: dir})
-	port := s.Addr().(*net.TCPAddr).Port
+	o := server.Options{Host: "127.0.0.1", Port: freeport.Hold(t), StoreDir: t.TempDir()}
+	s := start(t, o)
 	var b book
 	qs := []*running{
 		run(t, open(t, dial(t, s.ClientURL()), nil), b.note),
@@ -47,7 +47,7 @@ func TestServerRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	halt(s)
-	start(t, server.Options{Host: "127.0.0.1", Port: port, StoreDir: dir})
+	start(t, o)
 	eventually(t, "the pause is put back", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -74,9 +74,8 @@ func TestServerRestart(t *testing.T) {
 // restart: the stream made then is, by its clock, the older one.
 func TestServerRestartWithAnEarlierClock(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := start(t, server.Options{Host: "127.0.0.1", Port: -1, StoreDir: dir})
-	port := s.Addr().(*net.TCPAddr).Port
+	o := server.Options{Host: "127.0.0.1", Port: freeport.Hold(t), StoreDir: t.TempDir()}
+	s := start(t, o)
 	ahead := diff.Order{Epoch: time.Now().Add(time.Hour).UnixNano()}
 	var b book
 	qs := []*running{
@@ -85,7 +84,7 @@ func TestServerRestartWithAnEarlierClock(t *testing.T) {
 	}
 	first := works(t, qs[0], &b, 0)
 	halt(s)
-	start(t, server.Options{Host: "127.0.0.1", Port: port, StoreDir: dir})
+	start(t, o)
 	for i, q := range qs {
 		k := works(t, q, &b, 100_000*(i+1))
 		if k.Order.Epoch <= first.Order.Epoch {
@@ -158,15 +157,19 @@ func TestClusterRestart(t *testing.T) {
 	t.Parallel()
 	// In a cluster a memory stream comes back empty, with its old creation time
 	// and sequences from 1. Orders must rise all the same.
-	ports := freePorts(t, 6)
-	clients, routes := ports[3:], routesTo(ports[:3])
-	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	var options []*server.Options
+	var routes []*url.URL
+	for i := range 3 {
+		port := freeport.Hold(t)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
+		options = append(options, &server.Options{ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: freeport.Hold(t),
+			Cluster:   server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: port},
+			JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	}
 	cluster := func() (nodes []*server.Server) {
-		for i, dir := range dirs {
-			opt := server.Options{ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: clients[i], StoreDir: dir, Routes: routes,
-				Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[i]}}
-			opt.JetStream, opt.NoSigs, opt.NoLog = true, true, true
-			n, err := server.NewServer(&opt)
+		for _, o := range options {
+			o.Routes = routes
+			n, err := server.NewServer(o.Clone())
 			if err != nil {
 				t.Fatal(err)
 			}
