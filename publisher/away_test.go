@@ -142,12 +142,14 @@ func TestConnectionCut(t *testing.T) {
 	b := openBus(t, nc, Options{})
 	b.ackWithin = 300 * time.Millisecond
 	const vdns, rounds = 3, 25
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // it takes seconds
+	defer cancel()
 	var wg sync.WaitGroup
 	for id := 1; id <= vdns; id++ {
 		wg.Go(func() {
 			v := diff.VDN{CC: 1, ID: id}
-			for done := 0; done < rounds; {
-				prev, seq, err := b.Head(t.Context(), v)
+			for done := 0; done < rounds && ctx.Err() == nil; {
+				prev, seq, err := b.Head(ctx, v)
 				if err != nil {
 					continue // the next try, on the next connection
 				}
@@ -158,7 +160,7 @@ func TestConnectionCut(t *testing.T) {
 				if prev.Revision == 0 {
 					r = made(v, &prev, 0, 4)
 				}
-				switch _, err := b.Commit(t.Context(), seq, &prev, r); {
+				switch _, err := b.Commit(ctx, seq, &prev, r); {
 				case err == nil:
 					done++
 				case errors.Is(err, ErrConflict):

@@ -704,11 +704,11 @@ func TestGroupWithLosers(t *testing.T) {
 					}
 				})
 			}
-			for waiting := 0; waiting < n; {
+			eventually(t, "all others wait", func() bool {
 				b.group.mu.Lock()
-				waiting = len(b.group.waiting)
-				b.group.mu.Unlock()
-			}
+				defer b.group.mu.Unlock()
+				return len(b.group.waiting) == n
+			})
 			close(release)
 			wg.Wait()
 			if got, want := audited(t, b), n+n/4+2*(n-n/4); got != want {
