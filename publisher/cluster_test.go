@@ -67,8 +67,8 @@ func TestReplicated(t *testing.T) {
 				for range rounds {
 					prev, seq, err := b.Head(t.Context(), v)
 					if err != nil {
-						t.Error(err)
-						return
+						t.Log(err) // a new leader may need long on a busy machine
+						continue
 					}
 					r := made(v, &prev, 2, 4)
 					if prev.Revision == 0 {
@@ -81,7 +81,7 @@ func TestReplicated(t *testing.T) {
 						won += len(r.Events)
 						mu.Unlock()
 					case !errors.Is(err, ErrConflict):
-						t.Log(err) // a new leader may need long on a busy machine
+						t.Log(err)
 					}
 				}
 			})
@@ -100,14 +100,14 @@ func TestReplicated(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	// The last election may still be going on.
+	eventually(t, "heads that can be checked", func() bool {
+		return buses[1].Recheck(t.Context(), []diff.VDN{{CC: 1, ID: 1}}) == nil
+	})
 	// A commit may have been another's success that was taken for a conflict,
 	// never the other way round.
 	if got := audited(t, buses[0]); got < won || won == 0 {
 		t.Errorf("got %d events stored, %d were acknowledged", got, won)
 	}
 	contiguous(t, all(t, buses[0]))
-	// The last election may still be going on.
-	eventually(t, "heads that can be checked", func() bool {
-		return buses[1].Recheck(t.Context(), []diff.VDN{{CC: 1, ID: 1}}) == nil
-	})
 }
