@@ -13,12 +13,7 @@ import (
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	u := startUpstream(t, byHand(vdn170, vdn171)...)
-	answer := make(chan struct{})
-	u.hold = func(c cmssim.Call) {
-		if c.VDN == vdn171 {
-			<-answer
-		}
-	}
+	_, release := u.holdUp(t, func(c cmssim.Call) bool { return c.VDN == vdn171 })
 	s := startService(t, u.settings(t))
 	for path, want := range map[string]struct {
 		status int
@@ -32,7 +27,7 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("%s before the first poll: %d %q, want %d %q", path, status, page, want.status, want.says)
 		}
 	}
-	close(answer)
+	release()
 	s.polled(vdn170, vdn171)
 	eventually(t, "readiness", func() bool {
 		status, page := s.fetch("/readyz")

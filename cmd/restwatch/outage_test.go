@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"restwatch/diff"
@@ -67,16 +66,7 @@ func TestPauseOvertakesPoll(t *testing.T) {
 	u := startUpstream(t, byHand(vdn170, vdn171)...)
 	s := startService(t, u.settings(t))
 	mark := s.polled(vdn170, vdn171)
-	asked, answer := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	u.mu.Lock()
-	u.hold = func(c cmssim.Call) {
-		if c.VDN == vdn170 {
-			once.Do(func() { close(asked) })
-			<-answer
-		}
-	}
-	u.mu.Unlock()
+	asked, release := u.holdUp(t, func(c cmssim.Call) bool { return c.VDN == vdn170 })
 	<-asked
 	u.setFaults(t, "vdn=1:171,unauthorized")
 	for _, v := range []diff.VDN{vdn170, vdn171} {
@@ -89,7 +79,7 @@ func TestPauseOvertakesPoll(t *testing.T) {
 		return ended + given
 	}
 	n := polls()
-	close(answer)
+	release()
 	eventually(t, "the end of the poll", func() bool { return polls() > n })
 	for range 2 {
 		_, mark = s.bus.await(t, mark, "a heartbeat", isFeed(vdn170, diff.Paused))

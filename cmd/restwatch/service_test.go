@@ -97,6 +97,25 @@ func (u *upstream) trace(c cmssim.Call) {
 	}
 }
 
+// holdUp keeps back the answers to the calls that are wanted until they are
+// released, at the latest when the test ends. asked is closed by the first.
+func (u *upstream) holdUp(t *testing.T, wanted func(cmssim.Call) bool) (asked <-chan struct{}, release func()) {
+	t.Helper()
+	came, free := make(chan struct{}), make(chan struct{})
+	come := sync.OnceFunc(func() { close(came) })
+	release = sync.OnceFunc(func() { close(free) })
+	t.Cleanup(release)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.hold = func(c cmssim.Call) {
+		if wanted(c) {
+			come()
+			<-free
+		}
+	}
+	return came, release
+}
+
 func (u *upstream) now() time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()

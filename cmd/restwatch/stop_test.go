@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -77,17 +76,10 @@ func TestStopWaitsForPolls(t *testing.T) {
 	s := startService(t, u.settings(t))
 	mark := s.polled(vdn170)
 	u.show(vdn170, nextRoster(first))
-	asked, answer := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	u.mu.Lock()
-	u.hold = func(cmssim.Call) {
-		once.Do(func() { close(asked) })
-		<-answer
-	}
-	u.mu.Unlock()
+	asked, release := u.holdUp(t, func(cmssim.Call) bool { return true })
 	<-asked
 	s.cancel()
-	close(answer)
+	release()
 	s.stop()
 	_, end := s.bus.await(t, mark, "feed stopping", isFeed(vdn170, diff.Stopping))
 	checkChanges(t, eventsOf(s.bus.all()[mark:end], vdn170), diff.Certain, diff.Poll, diff.Resync)

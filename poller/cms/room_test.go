@@ -17,6 +17,8 @@ func TestLargeRepliesShareRoom(t *testing.T) {
 	u := newUpstream(t, 1)
 	var small bool
 	arrived, answer := make(chan struct{}, 8), make(chan struct{})
+	release := sync.OnceFunc(func() { close(answer) })
+	t.Cleanup(release) // or the server would wait for its handlers
 	pad := []byte(strings.Repeat(" ", 1<<20))
 	u.answer = func(w http.ResponseWriter, r *http.Request) {
 		u.drain(r)
@@ -58,7 +60,7 @@ func TestLargeRepliesShareRoom(t *testing.T) {
 	}
 	u.set(func() { small = true })
 	read(t, c, Fingerprint{})
-	close(answer)
+	release()
 	wg.Wait()
 	if good < 2 || full < 4 || good+full != 8 {
 		t.Errorf("got %d read and %d without room", good, full)

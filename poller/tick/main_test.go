@@ -2,6 +2,7 @@ package tick
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -19,6 +20,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const prefix = "rest.v1"
+
+// patience bounds every wait for something that must happen.
+const patience = 30 * time.Second
 
 // start runs a NATS server and stops it when the test ends.
 func start(t testing.TB, opt server.Options) *server.Server {
@@ -121,21 +125,24 @@ func run(t testing.TB, q *Queue, handle Handler) *running {
 	r := &running{Queue: q, stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- q.Run(ctx, handle) }()
 	t.Cleanup(func() {
-		cancel()
-		if err := <-r.done; err != nil {
+		if err := r.end(); err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		r.done <- nil
 	})
 	return r
 }
 
-// end stops the queue and waits for it.
+// end stops the queue and waits for it: not for ever, as a test that has failed
+// may not let go of its ticks.
 func (r *running) end() error {
 	r.stop()
-	err := <-r.done
-	r.done <- nil
-	return err
+	select {
+	case err := <-r.done:
+		r.done <- nil
+		return err
+	case <-time.After(patience):
+		return errors.New("it does not end")
+	}
 }
 
 // book notes what was worked.
@@ -164,7 +171,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(patience)
 	for !ok() {
 		select {
 		case <-limit:
