@@ -294,7 +294,9 @@ func TestRefusedCredentialsStopAllReplicas(t *testing.T) {
 		return true
 	})
 	calls := in.cms.Calls()
+	in.mu.Lock()
 	beats := len(in.feeds[in.vdns[0]])
+	in.mu.Unlock()
 	in.wait("two heartbeats of the pause", func() bool { return len(in.feeds[in.vdns[0]]) >= beats+2 })
 	if late := in.cms.Calls() - calls; late > 1 {
 		t.Errorf("%d calls during the pause", late)
