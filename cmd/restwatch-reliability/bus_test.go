@@ -30,9 +30,7 @@ func TestNATSCrashes(t *testing.T) {
 		let(time.Duration(rng.Int64N(int64(time.Second))))
 		nats.kill(t)
 		if i%3 == 0 {
-			// Polls under way may end; then nobody calls.
-			let(500 * time.Millisecond)
-			calls := f.Calls()
+			calls := f.quiet(t)
 			d := either(time.Second, 4*time.Second)
 			let(d)
 			away += d

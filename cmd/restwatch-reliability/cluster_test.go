@@ -110,6 +110,18 @@ func (f *fleet) again(t *testing.T) time.Duration {
 	return time.Since(from)
 }
 
+// quiet waits for the end of the polls that are under way, and returns how many
+// calls there were. Those who go on to poll make several in the time without one.
+func (f *fleet) quiet(t *testing.T) (calls int64) {
+	t.Helper()
+	eventually(t, "an end of the calls", func() bool {
+		calls = f.Calls()
+		let(2 * f.interval)
+		return f.Calls() == calls
+	})
+	return calls
+}
+
 // commits tells what became of the commits of the replicas that live, and how
 // many heads were read as the answer to one was lost.
 func (f *fleet) commits(t *testing.T) string {
@@ -239,8 +251,7 @@ func gone(t *testing.T, what string, f *fleet, nodes []*node) {
 			nd.kill(t)
 		}
 		from := time.Now()
-		let(2 * f.interval) // polls under way may end; then nobody calls
-		calls := f.Calls()
+		calls := f.quiet(t)
 		for _, p := range f.alive {
 			if p.ready(t) {
 				t.Error("ready without NATS")
