@@ -53,7 +53,7 @@ func TestForeignSnapshot(t *testing.T) {
 			message := fmt.Sprintf("message %d on", ack.Sequence)
 			s.log.line(t, message, "rest.v1.snapshot.1.170", c.says)
 			bus.await(t, 0, "feed degraded", func(m *busMessage) bool {
-				return m.feed != nil && m.vdn() == vdn170 && m.feed.Status == diff.Degraded && m.feed.Error != nil && m.feed.Error.Category == "bus"
+				return isFailing(vdn170)(m) && m.feed.Error != nil && m.feed.Error.Category == "bus"
 			})
 
 			s.stop()

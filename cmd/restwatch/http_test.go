@@ -55,7 +55,7 @@ func TestReadyWithFailingVDN(t *testing.T) {
 	u.setFaults(t, "vdn=1:171,code=0101003")
 	s := startService(t, u.settings(t))
 	s.polled(vdn170)
-	s.bus.await(t, 0, "feed degraded", isFeed(vdn171, diff.Degraded))
+	s.bus.await(t, 0, "feed degraded", isFailing(vdn171))
 	eventually(t, "readiness", func() bool {
 		status, _ := s.fetch("/readyz")
 		return status == http.StatusOK

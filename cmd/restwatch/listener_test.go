@@ -205,6 +205,15 @@ func isFeed(v diff.VDN, status diff.Status) func(*busMessage) bool {
 	return func(m *busMessage) bool { return m.feed != nil && m.feed.Status == status && m.vdn() == v }
 }
 
+// isFailing wants a feed that tells of a poll of the VDN that failed: degraded at
+// first, or down at once where the machine is so busy that three of the tests'
+// short intervals are over by then.
+func isFailing(v diff.VDN) func(*busMessage) bool {
+	return func(m *busMessage) bool {
+		return m.feed != nil && m.vdn() == v && (m.feed.Status == diff.Degraded || m.feed.Status == diff.Down && !isSlow(m))
+	}
+}
+
 // isSnapshot wants a snapshot of a VDN of which something holds.
 func isSnapshot(v diff.VDN, holds func(*diff.Snapshot) bool) func(*busMessage) bool {
 	return func(m *busMessage) bool { return m.snapshot != nil && m.vdn() == v && holds(m.snapshot) }

@@ -18,7 +18,7 @@ func TestFaultFromTheStart(t *testing.T) {
 	u.show(vdn170, firstRoster())
 	u.setFaults(t, "status=503")
 	s := startService(t, u.settings(t))
-	m, mark := s.bus.await(t, 0, "feed degraded", isFeed(vdn170, diff.Degraded))
+	m, mark := s.bus.await(t, 0, "feed degraded", isFailing(vdn170))
 	if m.feed.LastGoodPollAt != 0 || m.feed.Revision != 0 || m.feed.Error == nil {
 		t.Errorf("feed: %s", m.data)
 	}

@@ -40,7 +40,7 @@ func TestUpstreamSecretsAreRotated(t *testing.T) {
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, mark = s.bus.await(t, mark, "feed degraded", isFeed(vdn170, diff.Degraded))
+	_, mark = s.bus.await(t, mark, "feed degraded", isFailing(vdn170))
 	// A file that is missing for a while is no reason to send anything else.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
