@@ -78,16 +78,15 @@ func TestRefused(t *testing.T) {
 	}
 	// Calls of the same burst are under way when the first is refused. On a busy
 	// machine they come when another replica has told of the pause already.
-	underWay := either(time.Second, 100*time.Millisecond)
-	paused := refused(from)[0].Add(underWay)
-	let(time.Until(paused))
+	f.quiet(t)
+	paused := time.Now()
 	before := refused(from)
 	let(either(3*time.Second, 40*time.Second))
 	during := len(refused(paused))
 	spread := before[len(before)-1].Sub(before[0])
 	late := 0
 	for _, at := range before {
-		if at.Sub(before[0]) > either(500*time.Millisecond, 100*time.Millisecond) {
+		if at.Sub(before[0]) > 100*time.Millisecond {
 			late++
 		}
 	}
@@ -96,8 +95,12 @@ func TestRefused(t *testing.T) {
 	if during > 0 {
 		t.Errorf("%d calls in the pause", during)
 	}
-	if late > 2 {
+	// The short form goes beside others, on a machine that they keep busy.
+	if *long && late > 2 {
 		t.Errorf("%d calls were begun after the first was refused", late)
+	}
+	if most := len(f.truths) + len(f.alive); len(before) > most {
+		t.Errorf("%d calls were refused, want one for each VDN at most, and a probe for each replica", len(before))
 	}
 	if !*long {
 		return
