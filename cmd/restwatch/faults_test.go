@@ -20,8 +20,9 @@ type strike struct {
 	says     string // in the log, to help the operator
 }
 
-// soon gives up on a call that a fault holds up.
-var soon = []string{"CMS_TIMEOUT=300ms"}
+// soon gives up on a call that a fault holds up, but not on one that only a busy
+// machine does. It does so within the three intervals after which a feed is down.
+var soon = []string{"CMS_TIMEOUT=2s", "SCHEDULE=@every 1s"}
 
 // trial is a strike at a running service, that has seen the first roster.
 type trial struct {
@@ -221,7 +222,7 @@ func (c *trial) goesOn() {
 	mark := s.bus.mark()
 	u.setFaults(t, c.fault)
 	u.show(vdn170, nextRoster(c.first))
-	s.bus.await(t, mark, "the events under the fault", func(m *busMessage) bool { return m.event != nil && m.event.WorkNo == 106 })
+	s.bus.awaitFor(t, patience+longestBackoff, mark, "the events under the fault", func(m *busMessage) bool { return m.event != nil && m.event.WorkNo == 106 })
 	_, end := s.bus.await(t, mark, "their snapshot", isSnapshot(vdn170, func(snap *diff.Snapshot) bool {
 		return slices.ContainsFunc(snap.Agents, func(a diff.Agent) bool { return a.WorkNo == 106 })
 	}))

@@ -22,7 +22,7 @@ const beRestwatch = "BE_RESTWATCH"
 
 // patience bounds every wait for something that must happen. Nothing is
 // expected to take as long; what is waited for decides, not the clock.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	if os.Getenv(beRestwatch) != "" {

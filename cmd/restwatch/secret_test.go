@@ -42,7 +42,7 @@ func TestNoSecretIsTold(t *testing.T) {
 			}
 			u := startUpstream(t, byHand(vdns...)...)
 			u.setFaults(t, strings.Join(faults, ","))
-			s := startService(t, u.settings(t, "CMS_TIMEOUT=300ms", "LOG_FORMAT="+format, "CMS_SECRET_KEY=", "CMS_SECRET_KEY_FILE="+file))
+			s := startService(t, u.settings(t, "CMS_TIMEOUT=2s", "LOG_FORMAT="+format, "CMS_SECRET_KEY=", "CMS_SECRET_KEY_FILE="+file))
 			for i, v := range vdns {
 				s.bus.awaitFor(t, patience+longestBackoff, 0, "the failure of "+failing[i].fault, (&trial{strike: failing[i]}).isFailure(v))
 			}
