@@ -209,6 +209,7 @@ func TestSessionReuse(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	hang := make(chan struct{})
+	defer close(hang) // the servers wait for their handlers
 	upstreamThat := func(answer http.HandlerFunc) *upstream {
 		u := newUpstream(t, 1)
 		u.answer = func(w http.ResponseWriter, r *http.Request) { u.drain(r); answer(w, r) }
@@ -231,7 +232,7 @@ func TestTimeouts(t *testing.T) {
 	for name, answer := range phase {
 		want, within := Timeout, 50*time.Millisecond
 		if name == "half an error" {
-			want, within = Refused, time.Second // in which the status must come
+			want, within = Refused, 2*time.Second // in which the status must come
 		}
 		c := upstreamThat(answer).client(t, func(o *Options) { o.Timeout = within })
 		if e := readFailing(t, c); e.Category != want {
@@ -258,7 +259,6 @@ func TestTimeouts(t *testing.T) {
 	if len(c.slots) != 0 {
 		t.Errorf("%d slots are still taken", len(c.slots))
 	}
-	close(hang) // the servers wait for their handlers
 }
 
 func TestConnectionBreaks(t *testing.T) {
