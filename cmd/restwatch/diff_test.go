@@ -210,11 +210,13 @@ func TestRecordSlowReply(t *testing.T) {
 		eventually(t, "calls", func() bool { return u.Calls() >= n+more })
 	}
 	asked(2)
-	u.setFaults(t, "slow") // an empty list, at 20 ms a byte
-	asked(2)               // the first may have come before
+	answering, release := u.holdUp(t, func(cmssim.Call) bool { return true })
+	<-answering // with an empty list
 	began := diff.TimeOf(time.Now()) + 1000
 	u.show(vdn170, roster{[]diff.Row{{WorkNo: 101, Begin: began, Requested: 600}}, diff.Counts{Resting: 1}})
-	u.setFaults(t, "")
+	old := began + 3*diff.TimeOfDuration(diff.DefaultSlack)
+	eventually(t, "a time when that list is old", func() bool { return diff.TimeOf(time.Now()) > old })
+	release()
 	asked(2)
 	if code := f.stop(t); code != exitOK {
 		t.Fatalf("record: exit %d: %s", code, f.errOut)
