@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // TestServerAway stops and starts the server under a bus.

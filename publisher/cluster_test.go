@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // cluster runs three servers, and returns them with the options that start each

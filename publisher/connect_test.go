@@ -24,7 +24,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // natsServer runs a server of our own making, on a free port unless one is

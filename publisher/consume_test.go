@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // TestReadingFromBehind has the consumer be with a replica of the stream that
@@ -107,7 +107,7 @@ func TestReadingUnheard(t *testing.T) {
 // the connection with it: the reading asks again.
 func TestReadingUnanswered(t *testing.T) {
 	t.Parallel()
-	options := server.Options{JetStream: true, StoreDir: t.TempDir(), NoLog: true}
+	options := server.Options{Port: freeport.Hold(t), JetStream: true, StoreDir: t.TempDir(), NoLog: true}
 	reader := &server.User{Username: "reader", Password: "r"}
 	writer := &server.User{Username: "writer", Password: "w"}
 	options.Users = []*server.User{reader, writer}
@@ -116,7 +116,6 @@ func TestReadingUnanswered(t *testing.T) {
 		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.MSG.NEXT.>", "$JS.API.CONSUMER.INFO.>"}},
 	}}}
 	s := natsServer(t, deaf)
-	options.Port = s.Addr().(*net.TCPAddr).Port
 	connect := func(user *server.User) *nats.Conn {
 		nc, err := Connect(t.Context(), ConnectOptions{URLs: s.ClientURL(), User: user.Username, Password: user.Password})
 		if err != nil {

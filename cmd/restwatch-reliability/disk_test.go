@@ -17,7 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // disk is a small file system that can be filled.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // beNATS in the environment makes the test binary a nats-server, of the module

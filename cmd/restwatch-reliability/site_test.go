@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
 	"restwatch/publisher"
+	"restwatch/publisher/freeport"
 )
 
 // site is an installation: agents, a bus, and somebody who listens.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 var limit = flag.String("memory", "", "GOMEMLIMIT of the soak's processes; none sets none")

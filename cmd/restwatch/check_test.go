@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // closedAddress is where nobody listens.

@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
 	"restwatch/poller/cmssim"
+	"restwatch/publisher/freeport"
 )
 
 // startNATS runs a nats-server of its own with JetStream, as an installation

@@ -22,7 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 func TestStatusErrors(t *testing.T) {

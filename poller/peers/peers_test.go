@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

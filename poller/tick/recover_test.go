@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"restwatch/diff"
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // works offers slot after slot until one of them is worked, and returns its tick.

@@ -5,7 +5,7 @@ import (
 	"net"
 	"testing"
 
-	"restwatch/internal/freeport"
+	"restwatch/publisher/freeport"
 )
 
 // TestHold has servers come and go at a port that is held. What the system gives
