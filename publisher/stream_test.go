@@ -148,7 +148,7 @@ func TestStreamChanged(t *testing.T) {
 func TestStuck(t *testing.T) {
 	b := memoryBus(t)
 	prev, seq := commit(t, b, vdn, 0, 2)
-	b.answerWithin = 20 * time.Millisecond
+	b.answerWithin = 300 * time.Millisecond // for the questions, which are answered
 	full := true
 	inject(b, &faults{before: func(m *nats.Msg) error {
 		if full && strings.HasPrefix(m.Subject, ingest) {
