@@ -116,7 +116,7 @@ func TestTwoReplicas(t *testing.T) {
 		n, _ := s.metric("restwatch_poll_duration_seconds_count")
 		return n
 	}
-	eventually(t, "polls by both", func() bool { return polls(first) > 10 && polls(second) > 10 })
+	eventually(t, "polls by both", func() bool { return polls(first) > 5 && polls(second) > 5 })
 	first.stop()
 	mark := bus.mark()
 	for _, v := range []diff.VDN{vdn170, vdn171} {

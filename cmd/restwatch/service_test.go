@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -311,12 +312,14 @@ func (s *service) stop() {
 func (s *service) checkLastWord() {
 	s.t.Helper()
 	for _, v := range s.vdns {
-		m, end := s.bus.await(s.t, 0, "feed stopping", isFeed(v, diff.Stopping))
-		if f := m.feed; f.Error != nil || f.Gap != nil {
-			s.t.Errorf("feed stopping tells more than that: %s", m.data)
+		last, end := s.bus.await(s.t, 0, "feed stopping", isFeed(v, diff.Stopping))
+		if f := last.feed; f.Error != nil || f.Gap != nil {
+			s.t.Errorf("feed stopping tells more than that: %s", last.data)
 		}
 		for _, m := range s.bus.all()[end:] {
-			if m.vdn() == v {
+			// The same once more does no harm: its answer was lost, or too late on a
+			// busy machine.
+			if m.vdn() == v && !bytes.Equal(m.data, last.data) {
 				s.t.Errorf("after the last word on VDN %v came %s", v, m.data)
 			}
 		}
