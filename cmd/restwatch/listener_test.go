@@ -100,7 +100,7 @@ func connectListener(t *testing.T, url string) *listener {
 	closed := make(chan struct{})
 	// A client that gives up with the server would drop what it has not yet
 	// worked through, as no real subscriber does.
-	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
+	nc, err := nats.Connect(url, nats.Timeout(patience), nats.MaxReconnects(-1), nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		t.Fatal(err)
