@@ -69,9 +69,14 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 		}
 		return false, err
 	}
+	// Since the reading began, NATS may have gone, or the stream lost its leader.
+	begun := r.end > 0
+	again := func(err error) bool {
+		return begun && !noStream(err) && !errors.Is(err, jetstream.ErrStreamNotFound) && wait(ctx, r.wire.stall)
+	}
 	cons, err := r.js.OrderedConsumer(ctx, r.wire.stream, r.cfg)
-	if err != nil && r.end > 0 && !errors.Is(err, jetstream.ErrStreamNotFound) && wait(ctx, r.wire.stall) {
-		return true, nil // NATS is away, or has no leader, since the reading began
+	if err != nil && again(err) {
+		return true, nil
 	}
 	if err != nil {
 		return fail(jetStreamError(err))
@@ -82,7 +87,11 @@ func (r *reading) stretch(ctx context.Context) (lagging bool, err error) {
 		defer cancel()
 		_ = r.js.DeleteConsumer(ctx, r.wire.stream, cons.CachedInfo().Name)
 	}()
-	if done, err := r.done(ctx); err != nil || done {
+	done, err := r.done(ctx)
+	if err != nil && again(err) {
+		return true, nil
+	}
+	if err != nil || done {
 		return fail(err)
 	}
 	it, err := cons.Messages(jetstream.PullHeartbeat(stallTime)) // by itself it would take 30 s to see that it was not heard
