@@ -180,11 +180,10 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 		}
 		started(r)
 	}
+	defer collectSooner()()
 	if cfg.NATSURL != "" {
-		// An embedded server works on while this process waits for replies, and
-		// makes most of the garbage.
+		// An embedded server works on while this process waits for replies.
 		defer spareProcessors()()
-		defer collectSooner()()
 	}
 	if err := p.Run(ctx); err != nil {
 		return err
