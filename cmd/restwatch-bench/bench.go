@@ -126,13 +126,15 @@ func (b *bench) measure(ctx context.Context, u *upstream, p, server *process, l 
 	w.latencies = l.take()
 	w.cpu, w.nats, w.polls, w.changes = cpu2-cpu, nats2-nats, polls2-polls, changes2-changes
 	w.published = int64(len(w.latencies))
-	var err, more error
+	var err error
 	w.resident, err = p.resident()
-	w.peak, more = p.peak()
+	errs = append(errs, err)
+	w.peak, err = p.peak()
+	errs = append(errs, err)
 	if w.polls == 0 {
 		errs = append(errs, fmt.Errorf("no polls: see %s", p.log.Name()))
 	}
-	return w, errors.Join(append(errs, err, more)...)
+	return w, errors.Join(errs...)
 }
 
 func wait(ctx context.Context, d time.Duration) error {
