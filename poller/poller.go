@@ -212,21 +212,25 @@ func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
 	return nil
 }
 
-// pollAll polls side by side, and returns when all are done. One that takes so
-// long that its neighbours would miss a second slot gets ticks of its own.
+// pollAll polls side by side, a few ahead of the others, and returns when all are
+// done. One that takes so long that its neighbours would miss a second slot gets ticks of its own.
 func (p *Poller) pollAll(ctx context.Context, g *group, due []*watch, t tick.Tick) {
 	if len(due) == 0 {
 		return
 	}
 	var patience <-chan time.Time
-	if interval := g.schedule.Interval(time.Now()); interval > 0 && len(due) > 1 {
+	interval := g.schedule.Interval(time.Now())
+	if interval > 0 && len(due) > 1 {
 		timer := time.NewTimer(interval * 3 / 2)
 		defer timer.Stop()
 		patience = timer.C
 	}
 	done := make(chan *watch, len(due))
 	b := newBurst(len(due))
-	for _, w := range due {
+	for i, w := range due {
+		if i == ahead {
+			b.follow(ctx, interval)
+		}
 		p.running.Go(func() {
 			p.poll(ctx, w, t, b)
 			done <- w

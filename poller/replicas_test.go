@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -275,6 +276,24 @@ func TestRemovedVDNStops(t *testing.T) {
 	in.mu.Unlock()
 	stopB()
 	in.wait("all stop", func() bool { return strings.HasSuffix(in.statuses(in.vdns[0]), "stopping ") })
+}
+
+// Of a burst, two calls go ahead: if they are refused the others are not made,
+// which could be enough to lock the address.
+func TestRefusalSparesTheRestOfABurst(t *testing.T) {
+	in := install(t, 40) // ten to a burst, in the order of their numbers
+	a, _ := in.replica("a")
+	in.wait("all VDNs polled", func() bool { return a.Ready() == nil })
+	if err := in.cms.SetFaults(fmt.Sprintf("vdn=%v,unauthorized,vdn=%v,unauthorized", in.vdns[0], in.vdns[1])); err != nil {
+		t.Fatal(err)
+	}
+	in.wait("calls stopped", func() bool { until, _ := a.Paused(); return !until.IsZero() })
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	first := slices.IndexFunc(in.calls, func(c cmssim.Call) bool { return c.Fault != "" })
+	if n := len(in.calls) - first; n > 2 {
+		t.Errorf("%d calls from the first that was refused on: %v", n, in.calls[first:])
+	}
 }
 
 func TestRefusedCredentialsStopAllReplicas(t *testing.T) {
