@@ -17,8 +17,9 @@ type Options struct {
 	Slack time.Duration
 }
 
-// Age is the Observation.Age of a reply that took this long, from the request's
-// first byte to its own last one.
+// Age is by how much older than its arrival, beyond Slack, what a reply shows
+// may be that took this long, from the request's first byte to its own last one.
+// 0: it shows that moment itself, give or take Slack.
 func (o Options) Age(took time.Duration) Time {
 	return TimeOfDuration(max(0, took-o.orDefaults().Slack))
 }
@@ -75,9 +76,10 @@ func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
 	if prev == nil {
 		prev = &Snapshot{}
 	}
-	if !newer(prev, obs) {
+	if !newer(prev, obs.At, TimeOfDuration(obs.Took), obs.Order) {
 		return Result{Snapshot: *prev}
 	}
+	age := opt.Age(obs.Took)
 	c := comparison{prev: prev, obs: obs, opt: opt.orDefaults()}
 	// A little earlier than the poll before, it is the error of two readings of
 	// the clock.
@@ -85,11 +87,11 @@ func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
 		c.prev = prev.setBack(obs.At)
 	}
 	c.at = max(obs.At, c.prev.ObservedAt+1)
-	c.shown = c.at - max(0, obs.Age)
+	c.shown = c.at - age
 	c.baseline = prev.Revision == 0
 	c.read()
 	if quiet, same := c.unchanged(); same {
-		return Result{Snapshot: prev.Touched(obs.At, obs.Age, obs.Order), QuietUntil: quiet}
+		return Result{Snapshot: prev.Touched(obs.At, age, obs.Order), QuietUntil: quiet}
 	}
 	c.match()
 	c.weigh()
@@ -97,17 +99,18 @@ func Compare(prev *Snapshot, obs *Observation, opt Options) Result {
 	return c.report()
 }
 
-func newer(prev *Snapshot, obs *Observation) bool {
-	asked := obs.At - max(obs.Age, TimeOfDuration(obs.Took))
-	if obs.At <= 0 || asked < prev.ObservedAt && prev.ShownAt() < obs.At {
+// newer reports whether a reading that arrived at some time and took so long
+// comes after prev.
+func newer(prev *Snapshot, at, took Time, order Order) bool {
+	if at <= 0 || at-took < prev.ObservedAt && prev.ShownAt() < at {
 		// Two replicas were reading at once: whoever asked last, the upstream may
 		// have looked for this one first.
 		return false
 	}
-	if prev.Order != (Order{}) || obs.Order != (Order{}) {
-		return obs.Order.Compare(prev.Order) > 0
+	if prev.Order != (Order{}) || order != (Order{}) {
+		return order.Compare(prev.Order) > 0
 	}
-	return obs.At > prev.ObservedAt
+	return at > prev.ObservedAt
 }
 
 // comparison is one call of Compare at work.

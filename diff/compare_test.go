@@ -155,8 +155,7 @@ func TestOverdue(t *testing.T) {
 // some seconds earlier.
 func (s *story) slow(seconds, took float64, n Counts, rows ...Row) *story {
 	s.t.Helper()
-	age := Options{}.Age(time.Duration(took * float64(time.Second)))
-	return s.read(&Observation{VDN: VDN{1, 170}, At: base + Time(seconds*1000), Age: age, Counts: n, Rows: rows, DetectedBy: Poll})
+	return s.read(&Observation{VDN: VDN{1, 170}, At: base + Time(seconds*1000), Took: time.Duration(took * float64(time.Second)), Counts: n, Rows: rows, DetectedBy: Poll})
 }
 
 // TestSlowReply: what happened while a reply was on its way is not in it, and
@@ -205,19 +204,19 @@ func TestReadingsCross(t *testing.T) {
 	s := (&story{t: t}).poll(0, Counts{}).poll(5, Counts{Resting: 1}, x)
 	before := s.prev
 	before.Order = Order{Epoch: 1, Seq: 7}
-	late := &Observation{VDN: VDN{1, 170}, At: base + 7000, Age: 2001, Order: Order{1, 8}, DetectedBy: Poll}
+	late := &Observation{VDN: VDN{1, 170}, At: base + 7000, Took: 2001 * time.Millisecond, Order: Order{1, 8}, DetectedBy: Poll}
 	if r := Compare(&before, late, Options{}); r.Commit || r.Snapshot.ObservedAt != before.ObservedAt {
 		t.Errorf("got %s", brief(r.Events))
 	}
-	if got := before.Touched(late.At, late.Age, late.Order); got.ObservedAt != before.ObservedAt {
+	if got := before.Touched(late.At, 2001, late.Order); got.ObservedAt != before.ObservedAt {
 		t.Errorf("touched at %v", got.ObservedAt)
 	}
-	late.Age = 2000
+	late.Took = 2 * time.Second
 	if r := Compare(&before, late, Options{}); len(r.Events) != 1 || r.Snapshot.ObservedAt != late.At {
 		t.Errorf("one after the other: got %s", brief(r.Events))
 	}
 	// Also where what is shown is no older than Options.Slack allows.
-	late.Age, late.Took = 0, 250*time.Millisecond
+	late.Took = 250 * time.Millisecond
 	late.At = before.ObservedAt + 249
 	if r := Compare(&before, late, Options{}); r.Commit || r.Snapshot.ObservedAt != before.ObservedAt {
 		t.Errorf("crossed by a millisecond: got %s", brief(r.Events))

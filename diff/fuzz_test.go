@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // FuzzCompare feeds observations that need not make sense: nothing may panic,
@@ -49,7 +50,7 @@ func (in *input) next() int {
 func (in *input) observation(at *Time) *Observation {
 	kind := in.next()
 	*at += []Time{500, 5000, 5000, 60_000}[kind&3]
-	o := &Observation{VDN: VDN{1, 170}, At: *at, Age: []Time{0, 0, 400, 4000}[kind>>6], DetectedBy: Poll, Torn: kind&12 == 12}
+	o := &Observation{VDN: VDN{1, 170}, At: *at, Took: []time.Duration{0, 0, 700, 4300}[kind>>6] * time.Millisecond, DetectedBy: Poll, Torn: kind&12 == 12}
 	n := in.next() % 8
 	for i := range n {
 		b := in.next()

@@ -18,7 +18,7 @@ type Memory struct {
 	Format int `json:"format"`
 	// Since is the VDN's first poll.
 	Since Time `json:"since"`
-	// Age is the Observation.Age of the poll at ObservedAt.
+	// Age is that of the poll at ObservedAt, as Options.Age has it.
 	Age Time `json:"age,omitzero"`
 	// SureAt is what the last poll with a complete list that nothing
 	// contradicted showed: its ShownAt.

@@ -8,14 +8,11 @@ type Observation struct {
 	VDN VDN
 	// At is when the last byte of the reply had arrived, by the bus's clock.
 	At Time
-	// Age is by how much older than At, beyond Options.Slack, what the reply
-	// shows may be, as [Options.Age] finds it: the upstream may have looked right
-	// after it was asked. 0: it shows At itself, give or take Options.Slack.
-	Age Time
 	// Took is how long the reading was on its way, from the request's first byte
-	// to the reply's last one; 0: not known. One that was asked for before the
-	// reading that it is compared with had arrived may show an earlier instant,
-	// and changes nothing.
+	// to the reply's last one; 0: not known. What it shows may be as old, as the
+	// upstream may have looked right after it was asked: [Options.Age]. One that
+	// was asked for before the reading that it is compared with had arrived may
+	// show an earlier instant, and changes nothing.
 	Took time.Duration
 	// Order ranks observations of a VDN whichever replica made them. The zero
 	// Order, of an offline input, leaves the ranking to At.

@@ -52,11 +52,11 @@ func (s *Snapshot) quietUntil() Time {
 }
 
 // Touched is s after another poll with the identical reply, observed before
-// Result.QuietUntil: exactly what Compare would return, at no cost. A poll that
-// is not newer changes nothing.
+// Result.QuietUntil: exactly what Compare would return, at no cost. Its age is
+// [Options.Age]. A poll that is not newer changes nothing.
 func (s *Snapshot) Touched(at, age Time, order Order) Snapshot {
 	t := *s
-	if !newer(s, &Observation{At: at, Age: age, Order: order}) {
+	if !newer(s, at, age, order) {
 		return t
 	}
 	t.PreviousObservedAt = s.ObservedAt

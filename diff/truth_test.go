@@ -181,7 +181,7 @@ func (w *truth) polls(from, to Time, clean bool) []poll {
 		}
 		p := poll{instant: max(t-[]Time{0, took, Time(w.rng.Int64N(int64(took) + 1))}[w.rng.IntN(3)], last+1)}
 		rows, counts := w.read(p.instant)
-		p.obs = &Observation{VDN: VDN{1, 170}, At: t + w.skew, Age: Options{}.Age(time.Duration(took) * time.Millisecond), Counts: counts, Rows: rows, DetectedBy: Poll}
+		p.obs = &Observation{VDN: VDN{1, 170}, At: t + w.skew, Took: time.Duration(took) * time.Millisecond, Counts: counts, Rows: rows, DetectedBy: Poll}
 		if len(list) > 0 && p.obs.At-list[len(list)-1].obs.At > 3*interval {
 			p.obs.DetectedBy = Resync
 		}
@@ -424,7 +424,7 @@ func (q *quietChecker) check(t *testing.T, prev *Snapshot, o *Observation) {
 		return
 	}
 	r := Compare(prev, o, Options{})
-	if got, want := encode(t, prev.Touched(o.At, o.Age, o.Order)), encode(t, r.Snapshot); r.Commit || !bytes.Equal(got, want) {
+	if got, want := encode(t, prev.Touched(o.At, Options{}.Age(o.Took), o.Order)), encode(t, r.Snapshot); r.Commit || !bytes.Equal(got, want) {
 		t.Fatalf("quiet until %v, but at %v: %s\n%s\nwant\n%s", q.until, o.At, brief(r.Events), got, want)
 	}
 	if r.QuietUntil != q.until {

@@ -138,11 +138,11 @@ func (p *Poller) take(ctx context.Context, w *watch, t tick.Tick, reading cms.Re
 		head = w.uptodate(head, seq)
 		detectedBy := w.detectedBy(reading.Received, at, &head)
 		obs := diff.Observation{
-			VDN: w.vdn, At: at, Age: p.age(reading), Took: reading.Took(), Order: t.Order, DetectedBy: detectedBy,
+			VDN: w.vdn, At: at, Took: reading.Took(), Order: t.Order, DetectedBy: detectedBy,
 			Counts: reading.Counts, Rows: reading.Rows, Torn: reading.Torn,
 		}
 		if try == 0 {
-			if err := p.welcome(ctx, w, at, obs.Age, detectedBy, &head); err != nil {
+			if err := p.welcome(ctx, w, at, p.age(reading), detectedBy, &head); err != nil {
 				return "", err
 			}
 		}

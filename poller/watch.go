@@ -57,7 +57,7 @@ type watch struct {
 // observation is a good poll that left the head as it was, or made it.
 type observation struct {
 	at    diff.Time
-	age   diff.Time // as diff.Observation has it
+	age   diff.Time // as diff.Options.Age has it
 	order diff.Order
 	head  uint64 // stream sequence
 }

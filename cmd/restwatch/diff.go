@@ -182,7 +182,6 @@ func readPoll(line []byte, opt replayOptions) (obs diff.Observation, good bool, 
 	}
 	if r.AskedAt != nil {
 		obs.Took = r.ObservedAt.Sub(*r.AskedAt)
-		obs.Age = opt.diff.Age(obs.Took)
 	}
 	obs.Rows, obs.Counts, obs.Torn = reply.Rows, reply.Counts, r.Torn
 	return obs, true, nil

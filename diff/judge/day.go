@@ -95,7 +95,6 @@ func (d Day) Run() Outcome {
 			asked := diff.Time(rng.Int64N(int64(max(1, min(diff.TimeOf(at)-prev.ObservedAt, spread)))))
 			o.At = diff.TimeOf(at) + diff.Time(rng.Int64N(int64(spread)))
 			o.Took = o.At.Sub(diff.TimeOf(at) - asked)
-			o.Age = d.Options.Age(o.Took)
 		}
 		if prev.ObservedAt != 0 && o.At.Sub(prev.ObservedAt) > 3*d.Interval {
 			o.DetectedBy = diff.Resync

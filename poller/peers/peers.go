@@ -30,7 +30,7 @@ type Poll struct {
 	At    diff.Time     `json:"at"`
 	Age   time.Duration `json:"age"`
 	Order diff.Order    `json:"order"`
-	// Slow is the observation's own Age: how old what its reply showed may be.
+	// Slow is by how much older what its reply showed may be.
 	Slow diff.Time `json:"slow,omitempty"`
 	// Head is the stream sequence of the snapshot that the reading added nothing
 	// to, or made.
