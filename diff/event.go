@@ -1,10 +1,6 @@
 package diff
 
-import (
-	"fmt"
-	"slices"
-	"strconv"
-)
+import "strconv"
 
 // Kind of an agent event, as in its subject and type.
 type Kind string
@@ -36,27 +32,15 @@ const (
 	Inferred
 )
 
-var certaintyNames = []string{"", "certain", "inferred"}
+var certaintyWords = words{"certainty", []string{Certain: "certain", Inferred: "inferred"}}
 
-func (c Certainty) String() string { return nameOf("Certainty", certaintyNames, uint8(c)) }
+func (c Certainty) String() string { return certaintyWords.name(uint8(c)) }
 
 // MarshalText writes the contract's name.
-func (c Certainty) MarshalText() ([]byte, error) {
-	if int(c) >= len(certaintyNames) {
-		return nil, fmt.Errorf("certainty %d does not exist", uint8(c))
-	}
-	return []byte(certaintyNames[c]), nil
-}
+func (c Certainty) MarshalText() ([]byte, error) { return certaintyWords.encode(uint8(c)) }
 
 // UnmarshalText accepts the contract's names.
-func (c *Certainty) UnmarshalText(b []byte) error {
-	i := slices.Index(certaintyNames, string(b))
-	if i < 0 {
-		return fmt.Errorf("certainty %q: want certain or inferred", b)
-	}
-	*c = Certainty(i)
-	return nil
-}
+func (c *Certainty) UnmarshalText(b []byte) error { return certaintyWords.decode((*uint8)(c), b) }
 
 // Event is one change of one agent: the data of an agent event, in the
 // contract's field names. Times are UTC, durations whole seconds.

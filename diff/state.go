@@ -1,10 +1,5 @@
 package diff
 
-import (
-	"fmt"
-	"slices"
-)
-
 // State is what an agent is doing about a rest.
 type State uint8
 
@@ -17,34 +12,15 @@ const (
 	Resting
 )
 
-var stateNames = []string{"none", "waiting", "approved", "resting"}
+var stateWords = words{"state", []string{"none", "waiting", "approved", "resting"}}
 
-func (s State) String() string { return nameOf("State", stateNames, uint8(s)) }
-
-func nameOf(kind string, names []string, n uint8) string {
-	if int(n) < len(names) {
-		return names[n]
-	}
-	return fmt.Sprintf("%s(%d)", kind, n)
-}
+func (s State) String() string { return stateWords.name(uint8(s)) }
 
 // MarshalText writes the contract's name.
-func (s State) MarshalText() ([]byte, error) {
-	if int(s) >= len(stateNames) {
-		return nil, fmt.Errorf("state %d does not exist", uint8(s))
-	}
-	return []byte(stateNames[s]), nil
-}
+func (s State) MarshalText() ([]byte, error) { return stateWords.encode(uint8(s)) }
 
 // UnmarshalText accepts the contract's names.
-func (s *State) UnmarshalText(b []byte) error {
-	i := slices.Index(stateNames, string(b))
-	if i < 0 {
-		return fmt.Errorf("state %q: want none, waiting, approved or resting", b)
-	}
-	*s = State(i)
-	return nil
-}
+func (s *State) UnmarshalText(b []byte) error { return stateWords.decode((*uint8)(s), b) }
 
 // WaitReason says why a waiting agent may not rest yet.
 type WaitReason struct {
