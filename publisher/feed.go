@@ -65,7 +65,7 @@ func (b *Bus) heartbeatTTL() string {
 // be understood is left out.
 func (b *Bus) LastFeeds(ctx context.Context) (map[diff.VDN]diff.Feed, error) {
 	feeds := make(map[diff.VDN]diff.Feed)
-	for m, err := range b.Reader().newest(ctx, ".feed.*.*", false) {
+	for m, err := range b.Reader().Feeds(ctx, false) {
 		switch {
 		case m.Feed != nil:
 			feeds[diff.VDN{CC: m.Feed.CC, ID: m.Feed.VDN}] = *m.Feed

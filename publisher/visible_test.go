@@ -308,7 +308,7 @@ func TestFeeds(t *testing.T) {
 	publish(1, diff.Down, true)
 	var got []string
 	ids := make(map[string]bool)
-	for m, err := range r.Feeds(t.Context()) {
+	for m, err := range r.Feeds(t.Context(), true) {
 		if err != nil {
 			t.Fatal(err)
 		}
