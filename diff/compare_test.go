@@ -448,3 +448,14 @@ func TestStepsKeepAgentsTogether(t *testing.T) {
 		t.Errorf("%d steps, want one per agent", len(each))
 	}
 }
+
+// TestLeastOfAGuess: who was only guessed to be resting may have begun after he
+// was last listed.
+func TestLeastOfAGuess(t *testing.T) {
+	s := (&story{t: t}).
+		poll(0, Counts{Approved: 1, Resting: 1}, row(101, -300_001, 600), row(102, -1_001, 600)).
+		poll(30, Counts{}).tells("101 ended inferred cancelled", "102 cancelled inferred ended")
+	if e := s.last.Events[0]; *e.ElapsedSecondsMin != 0 || *e.ElapsedSeconds != 330 {
+		t.Errorf("rested %d to %d s, want 0 to 330", *e.ElapsedSecondsMin, *e.ElapsedSeconds)
+	}
+}

@@ -31,13 +31,19 @@ func (c *comparison) outcomes(t *token) kinds {
 }
 
 // departures is how an agent last listed in state s may have departed. In a
-// long gap he may have rested before (A6).
+// long gap he may have rested before.
 func (c *comparison) departures(t *token, s State) kinds {
 	k := altOfDeparture(s)
-	if s != Resting && c.at-t.seen >= TimeOfDuration(c.opt.GapLimit) {
+	if s != Resting && c.longUnseen(t) {
 		k |= altEnded
 	}
 	return k
+}
+
+// longUnseen says that a whole rest may have been since the agent was last
+// listed (A6).
+func (c *comparison) longUnseen(t *token) bool {
+	return c.at-t.seen >= TimeOfDuration(c.opt.GapLimit)
 }
 
 // reportVanished reports an agent who is no longer listed.
@@ -66,7 +72,10 @@ func (c *comparison) reportDeparture(t *token, old *Agent, next Time, k kinds) i
 	e.WaitReason = nil
 	e.window(left(next, t.seen, c.at))
 	if old.State == Resting && old.BeginAt != 0 {
-		least := wholeSeconds(old.BeginAt.bucketEnd(), t.seen-c.slack())
+		least := 0
+		if t.past == isResting || !c.longUnseen(t) {
+			least = wholeSeconds(old.BeginAt.bucketEnd(), t.seen-c.slack())
+		}
 		most := max(least, wholeSeconds(old.restingSince(), e.OccurredBefore))
 		over := old.secondsOver(e.OccurredBefore)
 		e.ElapsedSeconds, e.ElapsedSecondsMin, e.OverdueSeconds = &most, &least, &over
