@@ -459,3 +459,19 @@ func TestLeastOfAGuess(t *testing.T) {
 		t.Errorf("rested %d to %d s, want 0 to 330", *e.ElapsedSecondsMin, *e.ElapsedSeconds)
 	}
 }
+
+// TestWhatElseAnUpdateMayHaveBeen: a rest that seems prolonged may have ended,
+// with any stage of another behind it.
+func TestWhatElseAnUpdateMayHaveBeen(t *testing.T) {
+	x, y := row(101, -50_001, 600), row(102, 4001, 900)
+	(&story{t: t}).
+		poll(0, Counts{Resting: 1}, x).
+		poll(5, Counts{Approved: 1, Resting: 1}, row(101, 3001, 900), y).
+		tells("101 updated inferred approved,ended,ended+started", "102 approved inferred started")
+	x = x.unknown()
+	longer := x
+	longer.Requested = 900
+	(&story{t: t}).
+		poll(0, Counts{Resting: 1}, x).
+		poll(5, Counts{Resting: 1}, longer).tells("101 updated inferred ended+started")
+}

@@ -55,14 +55,9 @@ func (c *comparison) reportProlonged(t *token, n *Agent, old *Agent) {
 	e := c.event(KindUpdated, n, t.was, t.is)
 	e.What = "prolong"
 	e.window(window{t.seen, c.at})
-	alt := altEndedStarted
+	alt := c.otherThanUpdate(t)
 	if t.link == blurred {
-		alt = altNone
-	}
-	for s := Waiting; s <= Resting; s++ {
-		if t.past.has(s) {
-			alt |= arrivals(t.now & s.later())
-		}
+		alt |= altNone
 	}
 	c.emit(n, e, false, alt)
 }
@@ -72,7 +67,7 @@ func (c *comparison) emitArrival(t *token, n *Agent, from State) {
 	e := c.arrival(t, n, from)
 	sure := t.now.single() && !c.doubt && c.isNew(t, n.BeginAt)
 	alt := arrivals(t.now &^ only(t.is))
-	if t.past.has(Resting) && t.now.has(Resting) && t.link == moved {
+	if t.past.has(Resting) && t.now.has(Resting) {
 		if t.lengthChanged() {
 			sure, alt = false, alt|altUpdated
 		}

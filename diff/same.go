@@ -80,9 +80,26 @@ func (c *comparison) update(t *token, n *Agent, what string, certain bool) {
 	e := c.event(KindUpdated, n, t.is, t.is)
 	e.What = what
 	e.window(window{t.seen, c.at})
-	var alt kinds
-	if t.link != stay {
-		alt = arrivals(t.now & t.is.later())
+	c.emit(n, e, certain && !c.doubt, c.otherThanUpdate(t))
+}
+
+// otherThanUpdate is what a token that is still listed may have done instead of
+// staying in its state.
+func (c *comparison) otherThanUpdate(t *token) kinds {
+	var k kinds
+	for s := Waiting; s <= Resting; s++ {
+		for x := Waiting; x <= Resting; x++ {
+			switch {
+			case !t.past.has(s) || !t.now.has(x) || !t.can(s, x):
+			case s < x:
+				k |= arrivals(only(x))
+			case t.link != moved && t.link != blurred:
+			case s == Resting && x == Resting:
+				k |= altEndedStarted
+			default:
+				k |= c.departures(t, s) | arrivals(only(x))
+			}
+		}
 	}
-	c.emit(n, e, certain && !c.doubt, alt)
+	return k
 }

@@ -246,7 +246,7 @@ func runTruth(t *testing.T, seed uint64) {
 	end := start + 150_000
 	w := newTruth(rng, start, end)
 	var prev, stored Snapshot
-	j := &soundness{t: t, w: w}
+	j := &soundness{t: t, w: w, instants: map[Time]Time{}}
 	var quiet quietChecker
 	for _, p := range w.polls(start, end, rng.IntN(3) == 0) {
 		if rng.IntN(15) == 0 {
@@ -279,6 +279,8 @@ func runTruth(t *testing.T, seed uint64) {
 type soundness struct {
 	t *testing.T
 	w *truth
+	// instants is what the polls showed in truth, by their ShownAt.
+	instants map[Time]Time
 }
 
 func (j *soundness) check(prev *Snapshot, r *Result, p poll) {
@@ -297,12 +299,17 @@ func (j *soundness) check(prev *Snapshot, r *Result, p poll) {
 		}
 	}
 	for i := range r.Events {
-		if e := &r.Events[i]; e.Certainty == Certain {
-			if why := j.wrong(prev, e, p); why != "" {
-				j.t.Errorf("%s: %s\n%+v\n%+v", why, brief(r.Events[i:i+1]), *e, j.w.life(e.WorkNo).stages)
-			}
+		e, why := &r.Events[i], ""
+		if e.Certainty == Certain {
+			why = j.wrong(prev, e, p)
+		} else {
+			why = j.unsaid(prev, e, p)
+		}
+		if why != "" {
+			j.t.Errorf("%s: %s\n%+v\n%+v", why, brief(r.Events[i:i+1]), *e, j.w.life(e.WorkNo).stages)
 		}
 	}
+	j.instants[s.ShownAt()] = p.instant
 }
 
 // wrong says why a certain event is not true; "" if it is.
@@ -346,6 +353,93 @@ func (j *soundness) wrong(prev *Snapshot, e *Event, p poll) string {
 		return "no such stage"
 	}
 	return ""
+}
+
+// unsaid says what an inferred event leaves out: what happened is among its kind
+// and its alternatives, and within its window if it is the kind. "" if it is.
+func (j *soundness) unsaid(prev *Snapshot, e *Event, p poll) string {
+	seen := prev.Memory.SureAt
+	for _, g := range prev.Memory.Tombstones {
+		if g.Agent.WorkNo == e.WorkNo {
+			seen = max(seen, g.Agent.Memory.LastSeen)
+		}
+	}
+	before := find(prev, e.WorkNo)
+	if before != nil {
+		seen = prev.sighting(before)
+	}
+	last, known := j.instants[seen]
+	if !known {
+		return "" // the agent was not there for certain at any poll
+	}
+	l := j.w.life(e.WorkNo)
+	was, is := l.at(last), l.at(p.instant)
+	inside := func(t Time) bool {
+		return j.w.skew != 0 || t > e.OccurredAfter-allowance && t <= e.OccurredBefore+allowance
+	}
+	runsOn := was.state != None && was.rest == is.rest && was.state == is.state
+	said := append(slices.Clone(e.Alternatives), string(e.Kind))
+	missing := func(kinds ...Kind) string {
+		for _, k := range kinds {
+			if !slices.Contains(said, string(k)) {
+				return fmt.Sprintf("%v to %v, but not %s", was.state, is.state, k)
+			}
+		}
+		return ""
+	}
+	switch e.Kind {
+	case KindRequested, KindApproved, KindStarted:
+		switch arrived := kindOfArrival(is.state); {
+		case runsOn && was.begin == is.begin:
+			return missing(KindNone)
+		case runsOn:
+			return missing(KindUpdated)
+		case was.state == Resting && is.state == Resting && e.From != None:
+			return missing("ended+started")
+		case arrived == e.Kind && !inside(is.start):
+			return fmt.Sprintf("happened at %v", is.start)
+		case arrived == e.Kind && e.OccurredAt != 0 && e.OccurredAt != l.stamp(is.start):
+			return fmt.Sprintf("occurred at %v", is.start)
+		default:
+			return missing(arrived)
+		}
+	case KindEnded, KindCancelled:
+		switch {
+		case runsOn && before != nil && is.begin != was.begin && j.listed(p, e.WorkNo):
+			return missing(KindUpdated)
+		case runsOn || was.state < is.state:
+			return missing(KindNone)
+		}
+		left := slices.IndexFunc(l.stages, func(s stage) bool { return s.from > last && s.state == None && s.rest == was.rest })
+		if left < 0 {
+			return ""
+		}
+		k := kindOfDeparture(l.stages[left-1].state)
+		if k == e.Kind && !inside(l.stages[left].from) {
+			return fmt.Sprintf("happened at %v", l.stages[left].from)
+		}
+		if rested := int(l.stages[left].from-l.stages[left-1].start) / 1000; k == e.Kind && j.w.skew == 0 && e.ElapsedSecondsMin != nil && rested < *e.ElapsedSecondsMin {
+			return fmt.Sprintf("rested %d s, not %d at least", rested, *e.ElapsedSecondsMin)
+		}
+		return missing(k)
+	case KindUpdated:
+		switch {
+		case runsOn && was.begin == is.begin && e.What == "prolong":
+			return missing(KindNone)
+		case runsOn:
+			return ""
+		case was.state < is.state:
+			return missing(kindOfArrival(is.state))
+		case was.state == Resting && is.state == Resting:
+			return missing("ended+started")
+		}
+		return missing(kindOfDeparture(was.state), kindOfArrival(is.state))
+	}
+	return ""
+}
+
+func (j *soundness) listed(p poll, no int) bool {
+	return slices.ContainsFunc(p.obs.Rows, func(r Row) bool { return r.WorkNo == no })
 }
 
 func (j *soundness) wrongDeparture(prev *Snapshot, l *life, e *Event, inside func(Time) bool) string {
