@@ -475,3 +475,21 @@ func TestWhatElseAnUpdateMayHaveBeen(t *testing.T) {
 		poll(0, Counts{Resting: 1}, x).
 		poll(5, Counts{Resting: 1}, longer).tells("101 updated inferred ended+started")
 }
+
+// TestWhatElseACorrectionMayBe: one that is inferred itself names the other
+// states that the agent may be in, or that he was not and is in by now.
+func TestWhatElseACorrectionMayBe(t *testing.T) {
+	u, v, w := row(103, 2_001, 600), row(102, 2_001, 600), row(101, 2_001, 600)
+	(&story{t: t}).
+		poll(0, Counts{}).
+		poll(5, Counts{1, 1, 1}, u, v, w).
+		tells("101 requested inferred approved,started", "102 approved inferred requested,started", "103 started inferred requested,approved").
+		poll(10, Counts{0, 1, 1}, v, w).
+		tells("101 corrected inferred requested>started approved", "103 corrected certain started>requested", "103 cancelled certain")
+	x, y := row(101, -50_001, 600), row(102, 3_000, 600)
+	torn := &Observation{VDN: VDN{1, 170}, At: base + 5000, Counts: Counts{Resting: 1}, Rows: []Row{x, y}}
+	(&story{t: t}).
+		poll(0, Counts{Resting: 1}, x).
+		read(torn).tells("102 requested inferred approved,started").
+		poll(10, Counts{Resting: 2}, x, y).tells("102 corrected inferred requested>started approved,started")
+}

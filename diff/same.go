@@ -22,9 +22,13 @@ func (c *comparison) reportStay(t *token, n *Agent) {
 // correct says that an agent believed to be in state s is, or was, in state x;
 // c0 are the states that it may be in truth.
 func (c *comparison) correct(t *token, n *Agent, s, x State, c0 set) {
-	var alt kinds
-	if c0.has(s) {
-		alt = altNone
+	alt := arrivals(c0 &^ only(s) &^ only(x))
+	switch {
+	case !c0.has(s):
+	case t.link == ahead && !t.now.has(s): // then he has moved on since
+		alt |= arrivals(t.now)
+	default:
+		alt |= altNone
 	}
 	c.emit(n, c.correction(t, n, s, x), c0.single() && !c.doubt && !t.broken, alt)
 }

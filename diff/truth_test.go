@@ -434,6 +434,16 @@ func (j *soundness) unsaid(prev *Snapshot, e *Event, p poll) string {
 			return missing("ended+started")
 		}
 		return missing(kindOfDeparture(was.state), kindOfArrival(is.state))
+	case KindCorrected:
+		switch {
+		case e.From == None || e.To == None || was.begin != e.BeginAt || was.state == e.To:
+		case was.state == e.From && l.unit != 0 && is.begin == was.begin && is.state != was.state:
+			return missing(kindOfArrival(is.state))
+		case was.state == e.From:
+			return missing(KindNone)
+		default:
+			return missing(kindOfArrival(was.state))
+		}
 	}
 	return ""
 }
