@@ -122,6 +122,21 @@ func TestCorrectionNamesTheWrongEvent(t *testing.T) {
 	}
 }
 
+// TestCorrectionOfAProlongation: one that may have been another rest announces
+// the state, as the event that a correction names.
+func TestCorrectionOfAProlongation(t *testing.T) {
+	x, y := row(101, 3001, 900), row(102, 4001, 900)
+	s := (&story{t: t}).
+		poll(0, Counts{Resting: 1}, row(101, -50_001, 600)).
+		poll(5, Counts{Approved: 1, Resting: 1}, x, y)
+	said := s.last.Events[0]
+	s.poll(10, Counts{Approved: 1}, x).
+		tells("101 corrected certain updated>approved", "102 corrected certain approved>started", "102 ended certain")
+	if e := s.last.Events[0]; e.Corrects == nil || *e.Corrects != said.ID() || said.Kind != KindUpdated {
+		t.Errorf("got %+v, want it to correct %q", e.Correction, said.ID())
+	}
+}
+
 func TestOverdue(t *testing.T) {
 	one := Counts{Resting: 1}
 	x := row(101, 1, 20)

@@ -64,8 +64,12 @@ func (c *comparison) correction(t *token, a *Agent, s, x State) Event {
 	e.Correction = &Correction{Was: kindOfArrival(s), Now: kindOfArrival(x)}
 	if m := a.Memory; m.Event != 0 {
 		wrong := Event{RestID: a.RestID, Kind: kindOfArrival(s), Sequence: m.Event}
-		if m.Corrected {
+		switch {
+		case m.Corrected:
 			wrong.Kind = KindCorrected
+		case m.Updated:
+			wrong.Kind = KindUpdated
+			e.Was = KindUpdated
 		}
 		id := wrong.ID()
 		e.Corrects = &id
@@ -86,11 +90,21 @@ func (c *comparison) emit(a *Agent, e Event, sure bool, alt kinds) int64 {
 	e.Sequence = c.prev.LastSequence + int64(len(c.out.events)) + 1
 	switch e.Kind {
 	case KindRequested, KindApproved, KindStarted, KindCorrected:
-		a.Memory.Event, a.Memory.Corrected, a.Memory.Loose = 0, false, false
-		if !sure {
-			a.Memory.Event, a.Memory.Corrected = e.Sequence, e.Kind == KindCorrected
+		a.Memory.announced(&e)
+	case KindUpdated:
+		if e.What == "prolong" {
+			a.Memory.announced(&e)
 		}
 	}
 	c.out.events = append(c.out.events, e)
 	return e.Sequence
+}
+
+// announced notes the event that announced the state, if that may be wrong. Nil:
+// it is certain, whatever was said before.
+func (m *AgentMemory) announced(e *Event) {
+	m.Event, m.Corrected, m.Updated, m.Loose = 0, false, false, false
+	if e != nil && e.Certainty == Inferred {
+		m.Event, m.Corrected, m.Updated = e.Sequence, e.Kind == KindCorrected, e.Kind == KindUpdated
+	}
 }

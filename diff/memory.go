@@ -55,9 +55,11 @@ type AgentMemory struct {
 	// RestingSince is the begin of the whole rest, if not BeginAt.
 	RestingSince Time `json:"s,omitzero"`
 	// Event is the sequence of the inferred event that announced State,
-	// Corrected whether it was a correction.
+	// Corrected whether it was a correction, Updated whether it was a
+	// prolongation.
 	Event     int64 `json:"e,omitzero"`
 	Corrected bool  `json:"c,omitzero"`
+	Updated   bool  `json:"u,omitzero"`
 	// Loose says that the token may have moved on since State was announced.
 	Loose bool `json:"o,omitzero"`
 	// Misses counts the inconsistent lists in a row without the agent: 0 or 1.

@@ -17,7 +17,7 @@ func (c *comparison) reportMoved(t *token, n *Agent) {
 	case same:
 		c.reportBlurred(t, n, &old)
 	case t.was < t.is:
-		n.Memory.RestingSince, n.Memory.Event = 0, 0
+		n.Memory.RestingSince = 0
 		c.newToken(t, n)
 		c.dies(t, "", 0)
 		c.emitArrival(t, n, t.was)

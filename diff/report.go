@@ -86,7 +86,7 @@ func (c *comparison) reportListed(t *token) {
 		c.reportKnown(t, &n)
 	}
 	if n.Certainty == Certain {
-		n.Memory.Event, n.Memory.Corrected, n.Memory.Loose = 0, false, false
+		n.Memory.announced(nil)
 	}
 	c.reportOverdue(t, &n)
 	if t.a == nil || t.risen || !n.equal(t.a) {
@@ -132,7 +132,7 @@ func (c *comparison) reportKnown(t *token, n *Agent) {
 	a := t.a
 	n.RestID = a.RestID
 	n.Memory.RestingSince = a.Memory.RestingSince
-	n.Memory.Event, n.Memory.Corrected = a.Memory.Event, a.Memory.Corrected
+	n.Memory.Event, n.Memory.Corrected, n.Memory.Updated = a.Memory.Event, a.Memory.Corrected, a.Memory.Updated
 	if t.link == moved || t.link == blurred {
 		c.reportMoved(t, n)
 		return

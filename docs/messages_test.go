@@ -124,7 +124,7 @@ func snapshots() map[string]diff.Snapshot {
 				RequestedSeconds: 60, WaitReason: &reason},
 			{WorkNo: 1077, AgentName: "座席 1077", State: diff.Resting, Certainty: diff.Inferred, Candidates: diff.StatesOf(diff.Approved, diff.Resting),
 				RestID: diff.RestID{WorkNo: 1077, First: 1772413195120}, BeginAt: day - 4000, RequestedSeconds: 600,
-				Memory: diff.AgentMemory{FirstSeen: day, LastSeen: day, Misses: 1, Anchor: 6, RestingSince: day, Event: 3, Corrected: true, Loose: true}},
+				Memory: diff.AgentMemory{FirstSeen: day, LastSeen: day, Misses: 1, Anchor: 6, RestingSince: day, Event: 3, Corrected: true, Updated: true, Loose: true}},
 		},
 		Order:  diff.Order{Epoch: 1772413000000000000, Seq: 99},
 		Memory: diff.Memory{Format: diff.Format, Since: day, SureAt: day, Anchor: &diff.Counts{}, Strikes: 1, Approvals: 1},

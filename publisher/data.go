@@ -235,6 +235,9 @@ func appendAgentMemory(dst []byte, m *diff.AgentMemory) []byte {
 	if m.Corrected {
 		dst = append(dst, `,"c":true`...)
 	}
+	if m.Updated {
+		dst = append(dst, `,"u":true`...)
+	}
 	if m.Loose {
 		dst = append(dst, `,"o":true`...)
 	}
