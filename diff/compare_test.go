@@ -508,3 +508,18 @@ func TestWhatElseACorrectionMayBe(t *testing.T) {
 		read(torn).tells("102 requested inferred approved,started").
 		poll(10, Counts{Resting: 2}, x, y).tells("102 corrected inferred requested>started approved,started")
 }
+
+// TestMovedOnUnseen: who was approved for certain and may have gone to rest
+// within the same second was told rightly, whatever he did next.
+func TestMovedOnUnseen(t *testing.T) {
+	x := row(101, 3_000, 600)
+	torn := func(at Time) *Observation {
+		return &Observation{VDN: VDN{1, 170}, At: base + at, Counts: Counts{Approved: 1}, Rows: []Row{x, x}}
+	}
+	(&story{t: t}).
+		poll(0, Counts{Waiting: 1}, row(101, -50_000, 600)).
+		poll(5, Counts{Approved: 1}, x).tells("101 approved certain").
+		read(torn(10_000)).tells().
+		poll(400, Counts{Waiting: 1}, row(101, 390_000, 600).because(2)).
+		tells("101 started inferred none", "101 ended inferred cancelled", "101 requested certain")
+}

@@ -2,19 +2,8 @@ package diff
 
 // reportStay reports a token that has one state for its whole life.
 func (c *comparison) reportStay(t *token, n *Agent) {
-	believed := t.a.State
-	switch {
-	case t.is == believed:
-		c.reportUpdates(t, n, t.now.single())
-		return
-	case t.is > believed && !t.broken && (t.a.Memory.Loose || t.a.candidates().single()):
-		// What was said was right when it was made: a forward move noticed late.
-		e := c.arrival(t, n, believed)
-		w := entered(n.BeginAt, min(t.seen, n.BeginAt-1), c.at)
-		e.OccurredAfter, e.OccurredBefore, e.OccurredAt = w.after, w.before, 0
-		c.emit(n, e, false, arrivals(t.now&^only(t.is))&^arrivals(only(believed))|altNone)
-	default:
-		c.correct(t, n, believed, t.is, t.now)
+	if t.is != t.a.State {
+		c.correct(t, n, t.a.State, t.is, t.now)
 	}
 	c.reportUpdates(t, n, t.now.single())
 }
@@ -23,6 +12,13 @@ func (c *comparison) reportStay(t *token, n *Agent) {
 // c0 are the states that it may be in truth.
 func (c *comparison) correct(t *token, n *Agent, s, x State, c0 set) {
 	alt := arrivals(c0 &^ only(s) &^ only(x))
+	if x > s && !t.broken && (t.a.Memory.Loose || t.a.candidates().single()) {
+		// What was said was right when it was made: a forward move noticed late.
+		e := c.event(kindOfArrival(x), n, s, x)
+		e.window(entered(n.BeginAt, min(t.seen, n.BeginAt-1), c.at))
+		c.emit(n, e, false, alt|altNone)
+		return
+	}
 	switch {
 	case !c0.has(s):
 	case t.link == ahead && !t.now.has(s): // then he has moved on since

@@ -390,6 +390,12 @@ func (j *soundness) unsaid(prev *Snapshot, e *Event, p poll) string {
 	switch e.Kind {
 	case KindRequested, KindApproved, KindStarted:
 		switch arrived := kindOfArrival(is.state); {
+		case before != nil && e.BeginAt == before.BeginAt && e.BeginAt != is.begin:
+			// Noticed late, after he went on.
+			if was.state == e.To {
+				return ""
+			}
+			return missing(KindNone)
 		case runsOn && was.begin == is.begin:
 			return missing(KindNone)
 		case runsOn:
