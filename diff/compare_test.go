@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -317,6 +318,20 @@ func TestTornFirst(t *testing.T) {
 	(&story{t: t}).
 		poll(0, Counts{Resting: 2}, x).tells().
 		poll(5, Counts{Resting: 2}, x, y).tells("102 started inferred updated,none")
+}
+
+// TestTouchedTorn: another poll like the one before does not make an incomplete
+// list a complete one.
+func TestTouchedTorn(t *testing.T) {
+	x := row(101, -50_001, 600)
+	s := (&story{t: t}).
+		poll(0, Counts{Resting: 1}, x).
+		poll(5, Counts{Resting: 2}, x).tells()
+	next := &Observation{VDN: VDN{1, 170}, At: base + 10_000, Counts: Counts{Resting: 2}, Rows: []Row{x}}
+	r := Compare(&s.prev, next, Options{})
+	if got := s.prev.Touched(next.At, 0, Order{}); r.Commit || !bytes.Equal(encode(t, got), encode(t, r.Snapshot)) {
+		t.Errorf("touched\n%s\nwant\n%s", encode(t, got), encode(t, r.Snapshot))
+	}
 }
 
 func TestGhostIsKept(t *testing.T) {

@@ -52,8 +52,9 @@ func (s *Snapshot) quietUntil() Time {
 }
 
 // Touched is s after another poll with the identical reply, observed before
-// Result.QuietUntil: exactly what Compare would return, at no cost. Its age is
-// [Options.Age]. A poll that is not newer changes nothing.
+// Result.QuietUntil: exactly what Compare would return, at no cost; without such
+// a limit, after any poll that left s as it is. Its age is [Options.Age]. A poll
+// that is not newer changes nothing.
 func (s *Snapshot) Touched(at, age Time, order Order) Snapshot {
 	t := *s
 	if !newer(s, at, age, order) {
@@ -62,7 +63,9 @@ func (s *Snapshot) Touched(at, age Time, order Order) Snapshot {
 	t.PreviousObservedAt = s.ObservedAt
 	t.ObservedAt = max(at, s.ObservedAt+1)
 	t.Memory.Age = max(0, age)
-	t.Memory.SureAt = t.ShownAt()
+	if s.Quality == Consistent && s.Memory.Strikes == 0 {
+		t.Memory.SureAt = t.ShownAt()
+	}
 	t.Order = order
 	return t
 }
