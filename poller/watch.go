@@ -74,10 +74,18 @@ func (w *watch) recall(now time.Time, head *diff.Snapshot, seq uint64, last *dif
 	w.goodAt = now
 	f := &w.feed
 	f.LastGoodPollAt, f.LastSequence, f.Revision = head.ShownAt(), head.LastSequence, head.Revision
-	if last != nil && last.Revision == head.Revision && last.LastGoodPollAt > head.ObservedAt {
+	if last != nil && last.Revision == head.Revision && last.LastGoodPollAt > head.ObservedAt && !tooEarly(last) {
 		f.LastGoodPollAt = last.LastGoodPollAt
-		w.seen = observation{last.LastGoodPollAt, 0, head.Order, seq}
+		later := head.Order
+		later.Seq++ // or more: feeds do not tell
+		w.seen = observation{last.LastGoodPollAt, 0, later, seq}
 	}
+}
+
+// tooEarly reports whether a feed message was sent before what its last good poll
+// found was stored: the one of a recovery is.
+func tooEarly(f *diff.Feed) bool {
+	return f.Gap != nil || f.Status == diff.OK && f.LastGoodPollAt <= f.Since
 }
 
 // alone reports whether the VDN has left its group: it failed, and is polled by

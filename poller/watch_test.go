@@ -108,7 +108,7 @@ func TestRecoveryHoldsOnlyOnceStored(t *testing.T) {
 
 func TestRestartTellsItsGap(t *testing.T) {
 	w := newTimeline()
-	head := &diff.Snapshot{Revision: 7, LastSequence: 30, ObservedAt: w.at(-3600)}
+	head := &diff.Snapshot{Revision: 7, LastSequence: 30, ObservedAt: w.at(-3600), Order: diff.Order{Epoch: 1, Seq: 40}}
 	for _, c := range []struct {
 		last *diff.Feed
 		from diff.Time
@@ -116,6 +116,10 @@ func TestRestartTellsItsGap(t *testing.T) {
 		{nil, w.at(-3600)},
 		{&diff.Feed{Revision: 6, LastGoodPollAt: w.at(-20)}, w.at(-3600)}, // of another head
 		{&diff.Feed{Revision: 7, LastGoodPollAt: w.at(-10)}, w.at(-10)},
+		{&diff.Feed{Revision: 7, Status: diff.OK, Since: w.at(-90), LastGoodPollAt: w.at(-10)}, w.at(-10)},
+		// The service was killed before it stored what this poll found.
+		{&diff.Feed{Revision: 7, Status: diff.OK, Since: w.at(-10), LastGoodPollAt: w.at(-12)}, w.at(-3600)},
+		{&diff.Feed{Revision: 7, Status: diff.OK, Since: w.at(-90), LastGoodPollAt: w.at(-10), Gap: &diff.Gap{From: w.at(-80), To: w.at(-10)}}, w.at(-3600)},
 	} {
 		w := newTimeline()
 		w.recall(w.local, head, 5, c.last)
