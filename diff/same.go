@@ -15,7 +15,11 @@ func (c *comparison) correct(t *token, n *Agent, s, x State, c0 set) {
 	if x > s && !t.broken && (t.a.Memory.Loose || t.a.candidates().single()) {
 		// What was said was right when it was made: a forward move noticed late.
 		e := c.event(kindOfArrival(x), n, s, x)
-		e.window(entered(n.BeginAt, min(t.seen, n.BeginAt-1), c.at))
+		w := entered(n.BeginAt, min(t.seen, n.BeginAt-1), c.at)
+		if c0.has(s) { // then he may have moved on only now
+			w.before = c.at
+		}
+		e.window(w)
 		c.emit(n, e, false, alt|altNone)
 		return
 	}
