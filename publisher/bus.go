@@ -166,9 +166,9 @@ func (b *Bus) Close() {
 }
 
 // Check reports why the bus cannot be used just now: no connection, no
-// JetStream, no stream, or not the one that it was opened on; or that the last
-// batch could not be stored however often it was tried, as on a disk that is
-// full.
+// JetStream, no stream, or not the one that it was opened on, or one that has
+// lost a snapshot; or that the last batch could not be stored however often it
+// was tried, as on a disk that is full.
 func (b *Bus) Check(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		if err := b.nc.LastError(); err != nil { // as of a server that refuses us
@@ -179,7 +179,10 @@ func (b *Bus) Check(ctx context.Context) error {
 	if err := b.stuck.Load(); err != nil {
 		return fmt.Errorf("nothing can be stored in stream %q: %w", b.options.Stream, *err)
 	}
-	return b.checkStream(ctx)
+	if err := b.checkStream(ctx); err != nil {
+		return err
+	}
+	return b.heads.lost()
 }
 
 // Load reads the heads of all these VDNs at once, so that their first polls

@@ -25,6 +25,8 @@ type head struct {
 	newest uint64
 	// checked is the stream sequence up to which it is known to be the head.
 	checked uint64
+	// lost is an ErrLost while the stream has only an older one.
+	lost error
 }
 
 func (h *head) current(session uint64) bool {
@@ -135,6 +137,25 @@ func (c *heads) drop(v diff.VDN) {
 	}
 }
 
+// lose has the head count for lost until it is read or written again.
+func (c *heads) lose(v diff.VDN, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.of(v).lost = err
+}
+
+// lost says of one head that is lost, nil if none is.
+func (c *heads) lost() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.byVDN {
+		if h.lost != nil {
+			return h.lost
+		}
+	}
+	return nil
+}
+
 func (c *heads) keep(v diff.VDN, seq uint64, s diff.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +194,9 @@ func (b *Bus) reload(ctx context.Context, v diff.VDN, why string) (head, error) 
 	known, newest := b.heads.known(v)
 	h, err := b.readHead(ctx, v)
 	if err == nil && h.seq < known {
-		err = b.lostHead(ctx, v, h.seq, known)
+		if err = b.lostHead(ctx, v, h.seq, known); errors.Is(err, ErrLost) {
+			b.heads.lose(v, err)
+		}
 	}
 	if err != nil {
 		b.heads.drop(v)
