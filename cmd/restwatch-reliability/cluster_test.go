@@ -3,6 +3,7 @@ package reliability
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,18 +88,14 @@ func (c *cluster) leader(t *testing.T) (n int) {
 // whole waits until all nodes have the whole stream.
 func (c *cluster) whole(t *testing.T) {
 	t.Helper()
-	eventually(t, "all nodes' return", func() bool {
-		p := c.peers(t)
-		if p == nil || len(p.Replicas) != len(c.nodes)-1 {
-			return false
-		}
-		for _, r := range p.Replicas {
-			if !r.Current || r.Offline {
-				return false
-			}
-		}
-		return true
-	})
+	eventually(t, "all nodes' return", func() bool { return c.isWhole(t) })
+}
+
+func (c *cluster) isWhole(t *testing.T) bool {
+	t.Helper()
+	p := c.peers(t)
+	return p != nil && len(p.Replicas) == len(c.nodes)-1 &&
+		!slices.ContainsFunc(p.Replicas, func(r *jetstream.PeerInfo) bool { return !r.Current || r.Offline })
 }
 
 // again waits until there were two calls for each VDN, on the average, and

@@ -25,8 +25,9 @@ type natsSpec struct {
 	Name, Dir   string
 	Host        string
 	Port        int
-	ClusterPort int // 0: alone
-	ProfPort    int // 0: cannot be profiled
+	ClusterPort int  // 0: alone
+	ProfPort    int  // 0: cannot be profiled
+	SyncLater   bool // every two minutes, as is nats-server's default
 	Routes      []string
 }
 
@@ -40,7 +41,7 @@ func natsMain(spec string) int {
 	}
 	// As deployments/nats-server.conf has it, but for a lame duck of minutes.
 	opts := &server.Options{
-		ServerName: n.Name, Host: n.Host, Port: n.Port, JetStream: true, StoreDir: n.Dir, SyncAlways: true, ProfPort: n.ProfPort,
+		ServerName: n.Name, Host: n.Host, Port: n.Port, JetStream: true, StoreDir: n.Dir, SyncAlways: !n.SyncLater, ProfPort: n.ProfPort,
 		LameDuckDuration: 8 * time.Second, LameDuckGracePeriod: 3 * time.Second,
 	}
 	if n.ClusterPort != 0 {
