@@ -89,7 +89,8 @@ func TestStopWaitsForPolls(t *testing.T) {
 }
 
 // A restart takes up where the service stopped: the gap is told, changes that
-// fell into it are found, and no number is used twice.
+// fell into it are found, after the last poll that was made, and no number is used
+// twice.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	u := startUpstream(t, byHand(vdn170)...)
@@ -97,7 +98,10 @@ func TestRestart(t *testing.T) {
 	u.show(vdn170, first)
 	env := u.settings(t)
 	s := startService(t, env)
-	baseline, _ := s.bus.await(t, 0, "the baseline", isSnapshot(vdn170, func(*diff.Snapshot) bool { return true }))
+	baseline, mark := s.bus.await(t, 0, "the baseline", isSnapshot(vdn170, func(*diff.Snapshot) bool { return true }))
+	s.bus.await(t, mark, "the heartbeat of a later poll", func(m *busMessage) bool {
+		return m.feed != nil && m.feed.LastGoodPollAt > baseline.snapshot.ObservedAt
+	})
 	s.stop()
 	stopped := s.bus.all()[s.bus.mark()-1]
 	u.show(vdn170, nextRoster(first))
@@ -111,7 +115,13 @@ func TestRestart(t *testing.T) {
 	if s := snapshot.snapshot; s.Revision != 2 || s.Baseline || s.LastSequence != 3 {
 		t.Errorf("snapshot after the restart: revision %d, sequence %d", s.Revision, s.LastSequence)
 	}
-	checkChanges(t, eventsOf(s.bus.all()[:end], vdn170), diff.Certain, diff.Resync)
+	events := eventsOf(s.bus.all()[:end], vdn170)
+	checkChanges(t, events, diff.Certain, diff.Resync)
+	for _, e := range events {
+		if e.PreviousObservedAt != ok.feed.Gap.From {
+			t.Errorf("%s: the last good poll was at %v, not %v", e.ID(), ok.feed.Gap.From, e.PreviousObservedAt)
+		}
+	}
 }
 
 // A signal during the start is obeyed too.
