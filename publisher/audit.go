@@ -30,8 +30,17 @@ type trail struct {
 	folded   int64 // lastSequence of the last snapshot
 	// batch holds the ids of the last revision's events, until its snapshot.
 	batch map[int64]string
-	// states of the agents that an event spoke of.
-	states map[int]diff.State
+	// told is what the last event said of each agent that one spoke of.
+	told map[int]stage
+}
+
+// stage is what both events and snapshots say of an agent. The zero stage: not
+// listed.
+type stage struct {
+	state     diff.State
+	rest      diff.RestID
+	begin     diff.Time
+	requested int
 }
 
 // Add checks the next message. The error says what promise is broken, by the
@@ -59,7 +68,7 @@ func (a *Audit) Add(m Message) error {
 func (a *Audit) trail(v diff.VDN) *trail {
 	t := a.trails[v]
 	if t == nil {
-		t = &trail{batch: make(map[int64]string), states: make(map[int]diff.State)}
+		t = &trail{batch: make(map[int64]string), told: make(map[int]stage)}
 		if a.trails == nil {
 			a.trails = make(map[diff.VDN]*trail)
 		}
@@ -95,28 +104,41 @@ func (a *Audit) event(e *diff.Event) error {
 	}
 	t.sequence, t.revision = e.Sequence, e.Revision
 	t.batch[e.Sequence] = e.ID()
-	if e.Kind != diff.KindCorrected || e.From != diff.None || e.To != diff.None {
-		// Such a correction speaks of a rest that is over.
-		t.states[e.WorkNo] = e.To
+	switch {
+	case e.To != diff.None:
+		t.told[e.WorkNo] = stage{e.To, e.RestID, e.BeginAt, e.RequestedSeconds}
+	case e.From != diff.None: // else a correction that speaks of a rest that is over
+		t.told[e.WorkNo] = stage{}
 	}
 	return nil
+}
+
+func (s stage) String() string {
+	if s.state == diff.None {
+		return s.state.String()
+	}
+	return fmt.Sprintf("%s since %s for %d s in rest %s", s.state, s.begin, s.requested, s.rest)
 }
 
 // legal reports whether the kind of event can lead between these states.
 func legal(e *diff.Event) bool {
 	switch e.Kind {
 	case diff.KindRequested:
-		return e.To == diff.Waiting
+		return e.From == diff.None && e.To == diff.Waiting
 	case diff.KindApproved:
-		return e.To == diff.Approved
+		return e.From < diff.Approved && e.To == diff.Approved
 	case diff.KindStarted:
-		return e.To == diff.Resting
-	case diff.KindEnded, diff.KindCancelled:
-		return e.To == diff.None && e.From != diff.None
-	case diff.KindUpdated, diff.KindOverdue:
+		return e.From < diff.Resting && e.To == diff.Resting
+	case diff.KindEnded:
+		return e.From == diff.Resting && e.To == diff.None
+	case diff.KindCancelled:
+		return (e.From == diff.Waiting || e.From == diff.Approved) && e.To == diff.None
+	case diff.KindUpdated:
 		return e.From == e.To && e.To != diff.None
+	case diff.KindOverdue:
+		return e.From == diff.Resting && e.To == diff.Resting
 	case diff.KindCorrected:
-		return e.Correction != nil
+		return e.Correction != nil && (e.From != e.To || e.To == diff.None)
 	}
 	return false
 }
@@ -135,13 +157,14 @@ func (a *Audit) snapshot(s *diff.Snapshot) error {
 	if s.Baseline != (s.Revision == 1) {
 		return fmt.Errorf("revision %d has baseline %t", s.Revision, s.Baseline)
 	}
-	listed := make(map[int]diff.State, len(s.Agents))
+	listed := make(map[int]stage, len(s.Agents))
 	for i := range s.Agents {
-		listed[s.Agents[i].WorkNo] = s.Agents[i].State
+		a := &s.Agents[i]
+		listed[a.WorkNo] = stage{a.State, a.RestID, a.BeginAt, a.RequestedSeconds}
 	}
-	for workNo, state := range t.states {
-		if listed[workNo] != state {
-			return fmt.Errorf("agent %d is %s, his events say %s", workNo, listed[workNo], state)
+	for workNo, told := range t.told {
+		if is := listed[workNo]; is != told {
+			return fmt.Errorf("agent %d is %s, his events say %s", workNo, is, told)
 		}
 	}
 	t.snapshot, t.revision, t.folded = s.Revision, s.Revision, s.LastSequence

@@ -25,6 +25,7 @@ func TestAudit(t *testing.T) {
 				ms = append(ms, Message{Subject: prefix("p").event(&e), Event: &e})
 			}
 			s := r.Snapshot
+			s.Agents = slices.Clone(s.Agents)
 			ms = append(ms, Message{Subject: prefix("p").snapshot(vdn), Snapshot: &s})
 		}
 		for i := range ms {
@@ -58,7 +59,14 @@ func TestAudit(t *testing.T) {
 		"older snapshot":  {ms: append(without(all(), 3)[1:4:4], all()[3]), want: "comes after an event of revision 3"},
 		"baseline again":  {ms: edit(3, func(m *Message) { m.Snapshot.Baseline = true }), want: "revision 2 has baseline true"},
 		"agent lost":      {ms: edit(5, func(m *Message) { m.Snapshot.Agents = m.Snapshot.Agents[1:] }), want: "agent 101 is none, his events say resting"},
+		"another rest":    {ms: edit(5, func(m *Message) { m.Snapshot.Agents[0].RestID.First++ }), want: "agent 101 is resting"},
+		"another begin":   {ms: edit(5, func(m *Message) { m.Snapshot.Agents[0].BeginAt++ }), want: "agent 101 is resting"},
+		"another length":  {ms: edit(5, func(m *Message) { m.Snapshot.Agents[0].RequestedSeconds++ }), want: "agent 101 is resting"},
 		"illegal":         {ms: edit(1, func(m *Message) { m.Event.Kind = diff.KindEnded }), want: "ended leads from resting to resting"},
+		"never waited":    {ms: edit(1, func(m *Message) { m.Event.Kind, m.Event.From, m.Event.To = diff.KindEnded, diff.Waiting, diff.None }), want: "ended leads from waiting to none"},
+		"back again": {ms: edit(1, func(m *Message) {
+			m.Event.Kind, m.Event.From, m.Event.To = diff.KindApproved, diff.Resting, diff.Approved
+		}), want: "approved leads from resting to approved"},
 		"no alternatives": {ms: edit(1, func(m *Message) { m.Event.Certainty = diff.Inferred }), want: "certainty"},
 		"back in time":    {ms: edit(1, func(m *Message) { m.Event.PreviousObservedAt = m.Event.ObservedAt + 1 }), want: "before the previous poll"},
 		"foreign":         {ms: []Message{{Subject: "p.event.x"}}, want: ErrForeign.Error()},
