@@ -1,9 +1,13 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/url"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -30,7 +34,7 @@ func (c *Config) check(f *faults) {
 	if strings.ContainsFunc(c.CMSAccessKey, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		f.add("CMS_ACCESS_KEY", "has a space, a control or a non-ASCII character: want %s", settingOf("CMS_ACCESS_KEY").Form)
 	}
-	readable(f, "CMS_CA_FILE", c.CMSCAFile)
+	authorities(f, "CMS_CA_FILE", c.CMSCAFile)
 	f.want(oneOf(c.CMSCTI, "auto", "3.6", "3.8"), "CMS_CTI", c.CMSCTI)
 	f.want(c.CMSPageSize >= 1 && c.CMSPageSize <= 100, "CMS_PAGE_SIZE", c.CMSPageSize)
 	f.want(within(c.CMSTimeout, 100*time.Millisecond, 9*time.Second), "CMS_TIMEOUT", c.CMSTimeout)
@@ -85,24 +89,38 @@ func (c *Config) checkNATS(f *faults) {
 	}
 	readable(f, "NATS_CREDS_FILE", c.NATSCredsFile)
 	readable(f, "NATS_NKEY_FILE", c.NATSNKeyFile)
-	readable(f, "NATS_CA_FILE", c.NATSCAFile)
+	authorities(f, "NATS_CA_FILE", c.NATSCAFile)
 	readable(f, "NATS_CERT_FILE", c.NATSCertFile)
 	readable(f, "NATS_KEY_FILE", c.NATSKeyFile)
+	if c.NATSCertFile != "" && c.NATSKeyFile != "" && !f.has("NATS_CERT_FILE") && !f.has("NATS_KEY_FILE") {
+		if _, err := tls.LoadX509KeyPair(c.NATSCertFile, c.NATSKeyFile); err != nil {
+			f.add("NATS_CERT_FILE", "cannot be used with %sNATS_KEY_FILE: %v", Prefix, err)
+		}
+	}
 	f.want(streamName.MatchString(c.Stream), "STREAM", c.Stream)
 	f.want(subjectPrefix.MatchString(c.SubjectPrefix), "SUBJECT_PREFIX", c.SubjectPrefix)
 }
 
-// readable adds a fault for a file that is set and cannot be read.
-func readable(f *faults, name, path string) {
+// readable adds a fault for a file that is set and cannot be read; it returns
+// what is in it, nil if it added one.
+func readable(f *faults, name, path string) []byte {
 	if path == "" {
-		return
+		return nil
 	}
-	file, err := os.Open(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		f.add(name, "%v", err)
-		return
+		return nil
 	}
-	file.Close()
+	return content
+}
+
+// authorities adds a fault for a file that is set and holds no certificate.
+func authorities(f *faults, name, path string) {
+	content := readable(f, name, path)
+	if path != "" && !f.has(name) && !x509.NewCertPool().AppendCertsFromPEM(content) {
+		f.add(name, "%q holds no certificate in PEM form", path)
+	}
 }
 
 func oneOf(s string, forms ...string) bool {
@@ -128,8 +146,15 @@ func checkNATSURL(s string) error {
 	if i := strings.LastIndex(rest, "@"); i >= 0 {
 		return fmt.Errorf("a URL that holds a user or password, which belong into NATS_USER and NATS_PASSWORD")
 	}
-	if rest == "" {
+	u, err := url.Parse(scheme + "://" + rest)
+	if err != nil {
+		return fmt.Errorf("not a URL")
+	}
+	if u.Hostname() == "" {
 		return fmt.Errorf("a URL without a host")
+	}
+	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
+		return fmt.Errorf("a URL whose port is none of 1..65535")
 	}
 	return nil
 }

@@ -49,18 +49,27 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestEveryBadValueIsNamed(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "missing")
+	folder := t.TempDir()
+	missing, noPEM := filepath.Join(folder, "missing"), filepath.Join(folder, "text")
+	if err := os.WriteFile(noPEM, []byte("no certificate\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ name, value, want string }{
 		{"CMS_URL", "cms.example.com", "want https://host:port"},
 		{"CMS_URL", "ftp://cms.example.com", "want https://host:port"},
 		{"CMS_URL", "https://" + secret + "@cms.example.com", "without a user"},
 		{"CMS_URL", "https://cms.example.com:0", "port"},
+		{"CMS_URL", "https://:28443", "want https://host:port"},
+		{"CMS_URL", "https://座席.example.com", "xn--"},
+		{"CMS_URL", "https://[fe80::1%25eth0]:28443", "without a zone"},
 		{"CMS_URL", "https://cms.example.com?a=b", "without a query"},
 		{"CMS_ACCESS_KEY", "", "not set"},
 		{"CMS_ACCESS_KEY", "a b", "want text"},
 		{"CMS_SECRET_KEY", "", "not set"},
 		{"CMS_SECRET_KEY_FILE", missing, "set together"},
 		{"CMS_CA_FILE", missing, "no such file"},
+		{"CMS_CA_FILE", folder, "is a directory"},
+		{"CMS_CA_FILE", noPEM, "no certificate in PEM form"},
 		{"CMS_INSECURE_SKIP_VERIFY", "maybe", "want true or false"},
 		{"CMS_CTI", "3.7", "want auto, 3.6 or 3.8"},
 		{"CMS_PAGE_SIZE", "0", "want 1..100"},
@@ -100,6 +109,10 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		{"DIFF_GAP_LIMIT", "0s", "want duration above 0"},
 		{"DIFF_SLACK", "-1s", "want duration above 0"},
 		{"NATS_URL", "http://host", "want nats://host:port"},
+		{"NATS_URL", "nats://", "without a host"},
+		{"NATS_URL", "nats://one:4222,nats://two:99999", "port is none of 1..65535"},
+		{"NATS_URL", "one two", "not a URL"},
+		{"NATS_CA_FILE", noPEM, "no certificate in PEM form"},
 		{"NATS_URL", "nats://user:" + secret + "@host", "holds a user or password"},
 		{"NATS_CREDS_FILE", missing, "no such file"},
 		{"NATS_PASSWORD", secret, "want both"},
@@ -128,6 +141,17 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: the error tells the secret: %q", c.name, err)
 		}
+	}
+}
+
+func TestAClientCertificateThatCannotBeUsed(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("no certificate\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(good("RESTWATCH_NATS_CERT_FILE="+text, "RESTWATCH_NATS_KEY_FILE="+text))
+	if err == nil || !strings.HasPrefix(err.Error(), "RESTWATCH_NATS_CERT_FILE: cannot be used with RESTWATCH_NATS_KEY_FILE") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -40,12 +40,16 @@ type URL struct{ *url.URL }
 func (u *URL) UnmarshalText(b []byte) error {
 	parsed, err := url.Parse(string(b))
 	switch {
-	case err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http":
+	case err != nil || parsed.Hostname() == "" || parsed.Scheme != "https" && parsed.Scheme != "http":
 		return badForm("want https://host:port")
 	case parsed.User != nil:
 		return badForm("want https://host:port without a user: the keys are %sCMS_ACCESS_KEY and %sCMS_SECRET_KEY", Prefix, Prefix)
 	case parsed.RawQuery != "" || parsed.Fragment != "":
 		return badForm("want https://host:port without a query")
+	case strings.ContainsFunc(parsed.Host, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return badForm("host %q: want ASCII (a name in its xn-- form)", parsed.Host)
+	case strings.Contains(parsed.Host, "%"):
+		return badForm("host %q: want an address without a zone, which is not sent and so cannot be signed", parsed.Host)
 	}
 	if port := parsed.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {

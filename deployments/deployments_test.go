@@ -4,7 +4,9 @@
 package deployments_test
 
 import (
+	"encoding/pem"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -179,7 +181,9 @@ func TestEnvFile(t *testing.T) {
 func TestComposeSettings(t *testing.T) {
 	env := imageEnvironment(t)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, nil, 0o600); err != nil {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for k, v := range readCompose(t).Services["restwatch"].Environment {

@@ -50,8 +50,8 @@ func takenAddress(t *testing.T) string {
 func TestServeCannotStart(t *testing.T) {
 	t.Parallel()
 	u := startUpstream(t, byHand(vdn170)...)
-	notPEM := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(notPEM, []byte("no certificate\n"), 0o600); err != nil {
+	noFolder := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(noFolder, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	locked := filepath.Join(t.TempDir(), "store")
@@ -65,12 +65,11 @@ func TestServeCannotStart(t *testing.T) {
 		setting string
 		says    []string
 	}{
-		"CA without certificate": {"CMS_CA_FILE=" + notPEM, []string{"RESTWATCH_CMS_CA_FILE", notPEM}},
-		"HTTP port taken":        {"HTTP_ADDR=" + address, []string{"RESTWATCH_HTTP_ADDR", address, "in use"}},
-		"NATS port taken":        {"NATS_LISTEN=" + address, []string{"NATS", address, "in use"}},
-		"NATS down":              {"NATS_URL=nats://" + closedAddress(t), []string{"connect to NATS", "no server answers"}},
-		"store in use":           {"STORE_DIR=" + locked, []string{locked, fmt.Sprint("another process (pid ", os.Getpid(), ")")}},
-		"store no folder":        {"STORE_DIR=" + notPEM, []string{notPEM}},
+		"HTTP port taken": {"HTTP_ADDR=" + address, []string{"RESTWATCH_HTTP_ADDR", address, "in use"}},
+		"NATS port taken": {"NATS_LISTEN=" + address, []string{"NATS", address, "in use"}},
+		"NATS down":       {"NATS_URL=nats://" + closedAddress(t), []string{"connect to NATS", "no server answers"}},
+		"store in use":    {"STORE_DIR=" + locked, []string{locked, fmt.Sprint("another process (pid ", os.Getpid(), ")")}},
+		"store no folder": {"STORE_DIR=" + noFolder, []string{noFolder}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
