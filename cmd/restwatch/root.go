@@ -41,6 +41,7 @@ To see it work, with nothing to set up:
 		newCheck(std),
 		newTail(std),
 		newSnapshot(std),
+		newExport(std),
 		newVerify(std),
 		newRecord(std),
 		newDiff(std),

@@ -64,6 +64,12 @@ func TestBadUsage(t *testing.T) {
 		{"sim", "--faults", "flood"},
 		{"sim", "--faults", "hang=2"},
 		{"record", "--for", "-1s"},
+		{"export", "--format", "xml"},
+		{"export", "--from", "yesterday"},
+		{"export", "--from", "2026-03-02", "--to", "2026-03-01"},
+		{"export", "--ccid", "0"},
+		{"export", "--vdn", "5001"},
+		{"export", "1"},
 	} {
 		code, out, errOut := execute(t, t.Context(), nil, "", line...)
 		if code != exitUsage || out != "" {
