@@ -42,6 +42,7 @@ To see it work, with nothing to set up:
 		newTail(std),
 		newSnapshot(std),
 		newExport(std),
+		newReport(std),
 		newVerify(std),
 		newRecord(std),
 		newDiff(std),

@@ -132,7 +132,7 @@ func TestSnapshot(t *testing.T) {
 // audit of its stream finds nothing.
 func TestReadersOfTheBus(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"tail"}, {"snapshot", "1", "170"}, {"verify"}, {"export"}} {
+	for _, args := range [][]string{{"tail"}, {"snapshot", "1", "170"}, {"verify"}, {"export"}, {"report"}} {
 		code, out, errOut := execute(t, t.Context(), nil, "", append(args, "--nats", "nats://"+closedAddress(t))...)
 		if code != exitFailure || out != "" || !strings.Contains(errOut, "no server answers") || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("%v without a server: exit %d, %q %q", args, code, out, errOut)

@@ -70,6 +70,9 @@ func TestBadUsage(t *testing.T) {
 		{"export", "--ccid", "0"},
 		{"export", "--vdn", "5001"},
 		{"export", "1"},
+		{"report", "--format", "xml"},
+		{"report", "--tz", "Asia/Nowhere"},
+		{"report", "--to", "then"},
 	} {
 		code, out, errOut := execute(t, t.Context(), nil, "", line...)
 		if code != exitUsage || out != "" {
