@@ -52,6 +52,9 @@ that is told on standard error.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "restwatch snapshot: not up to date, the feed is %s\n", feedStory(feed, time.Local))
 			}
 			if raw {
+				if s.Agents == nil {
+					s.Agents = []diff.Agent{} // nobody, which is not null, as in the stored message
+				}
 				return writeJSON(cmd.OutOrStdout(), s)
 			}
 			return writeSnapshot(cmd.OutOrStdout(), &s, time.Local)

@@ -143,3 +143,15 @@ func TestReadersOfTheBus(t *testing.T) {
 		t.Errorf("verify: exit %d\n%s%s", code, out, errOut)
 	}
 }
+
+// Nobody is an empty list, which a script can go through, as in the stored message.
+func TestSnapshotOfNobody(t *testing.T) {
+	t.Parallel()
+	u := startUpstream(t, byHand(vdn170)...)
+	s := startService(t, u.settings(t))
+	s.polled(vdn170)
+	code, out, errOut := execute(t, t.Context(), nil, "", "snapshot", "1", "170", "--json", "--nats", s.nats)
+	if code != exitOK || !strings.Contains(out, `"agents": []`) {
+		t.Errorf("--json: exit %d:\n%s%s", code, out, errOut)
+	}
+}
