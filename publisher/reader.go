@@ -129,6 +129,8 @@ type Query struct {
 	Everything bool
 	// Where to begin: at what was stored at or after Since, or behind the
 	// stream sequence After, or with what is stored from now on. At most one.
+	// After an end that the stream has not reached, as it was made anew since, is
+	// from now on.
 	Since time.Time
 	After uint64
 	New   bool
@@ -148,7 +150,7 @@ func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error
 	if q.Everything {
 		subjects, cfg.FilterSubjects = []string{string(r.prefix) + ".>"}, nil
 	}
-	if q.New {
+	if q.New || q.After > 0 {
 		// By number, and not as what is new: after a reconnect before the first
 		// message, that would leave out what came in between.
 		s, err := r.js.Stream(ctx, r.wire.stream)
@@ -157,7 +159,9 @@ func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error
 				yield(Message{}, fmt.Errorf("read stream %q: %w", r.wire.stream, jetStreamError(err)))
 			}
 		}
-		q.After = s.CachedInfo().State.LastSeq
+		if last := s.CachedInfo().State.LastSeq; q.New || q.After > last {
+			q.New, q.After = true, last
+		}
 	}
 	switch {
 	case q.New, q.After > 0:

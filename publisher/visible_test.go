@@ -256,6 +256,22 @@ func TestReader(t *testing.T) {
 	if want := []string{"2:7 101", "foreign on rest.v1.event.3.3.ended.101", "2:7 101"}; !slices.Equal(live, want) {
 		t.Errorf("got %q, want %q", live, want)
 	}
+	// Behind an end that is still to come, as if the stream had been made anew.
+	ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	beyond := r.Messages(ctx, Query{After: 1_000_000, Follow: true})
+	commit(t, b, other, 1, 3)
+	live = nil
+	for m, err := range beyond {
+		if err != nil {
+			t.Fatal(err)
+		}
+		live = append(live, describe(m))
+		cancel()
+	}
+	if want := []string{"2:7 101"}; !slices.Equal(live, want) {
+		t.Errorf("behind an end that is still to come: got %q, want %q", live, want)
+	}
 	consumers := func() int {
 		st, err := b.js.Stream(t.Context(), "REST")
 		if err != nil {
