@@ -17,7 +17,7 @@ import (
 type readiness func(ctx context.Context) (note string, err error)
 
 // newHandler serves what an operator's tools ask for.
-func newHandler(reg *prometheus.Registry, ready readiness) http.Handler {
+func newHandler(reg *prometheus.Registry, ready readiness, events http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -38,11 +38,12 @@ func newHandler(reg *prometheus.Registry, ready readiness) http.Handler {
 		fmt.Fprintln(w, note)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	mux.Handle("GET /events", events)
 	return secured(mux)
 }
 
 const indexPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>restwatch</title>
-<h1>restwatch</h1><ul><li><a href="/healthz">healthz</a><li><a href="/readyz">readyz</a><li><a href="/metrics">metrics</a></ul></html>
+<h1>restwatch</h1><ul><li><a href="/healthz">healthz</a><li><a href="/readyz">readyz</a><li><a href="/metrics">metrics</a><li><a href="/events">events</a></ul></html>
 `
 
 // secured sets the headers that keep a browser from doing more with a page
