@@ -86,7 +86,7 @@ func demo(ctx context.Context, opts cmssim.Options, speed float64, out, errOut i
 	return serve(ctx, cfg, log, func(r running) {
 		fmt.Fprintf(out, "Simulated CC-CMS  %s  (%d VDNs)\n", upstream.URL(), len(upstream.VDNs()))
 		fmt.Fprintf(out, "NATS              %s  (nats sub '%s.>')\n", r.nats.url, cfg.SubjectPrefix)
-		fmt.Fprintf(out, "Health, metrics   http://%s/\n\n", r.http)
+		fmt.Fprintf(out, "Wallboard         http://%s/\n\n", r.http)
 		fmt.Fprintf(out, "Agents live %g times faster than real ones. Each line is a change: when it was seen, VDN, agent, what\n"+
 			"happened, and whether that is certain or inferred; a \"corrected\" takes back what was only inferred. Ctrl-C ends.\n\n", speed)
 		if err := terminal.follow(r.nats.Conn, cfg.SubjectPrefix); err != nil {

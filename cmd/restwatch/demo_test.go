@@ -35,7 +35,7 @@ func TestSimAndServe(t *testing.T) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	f := runEndless(t, nil, "demo", "--vdns", "2", "--agents", "400", "--speed", "80")
-	for _, want := range []string{"nats://127.0.0.1:", "http://127.0.0.1:", " requested ", " approved ", " started ", " ended "} {
+	for _, want := range []string{"nats://127.0.0.1:", "Wallboard         http://127.0.0.1:", " requested ", " approved ", " started ", " ended "} {
 		f.out.line(t, want)
 	}
 	if code := f.stop(t); code != exitOK {

@@ -16,13 +16,16 @@ import (
 // note is said to an operator either way.
 type readiness func(ctx context.Context) (note string, err error)
 
-// newHandler serves what an operator's tools ask for.
-func newHandler(reg *prometheus.Registry, ready readiness, events http.Handler) http.Handler {
+// newHandler serves what an operator's tools ask for, and the wallboard's page.
+func newHandler(reg *prometheus.Registry, ready readiness, board, events http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, indexPage)
-	})
+	for path, file := range map[string]string{
+		"/{$}": "web/index.html", "/wallboard.js": "web/wallboard.js", "/wallboard.css": "web/wallboard.css",
+	} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, web, file) })
+	}
+	mux.Handle("GET /wallboard.json", board)
+	mux.Handle("GET /events", events)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
@@ -38,13 +41,8 @@ func newHandler(reg *prometheus.Registry, ready readiness, events http.Handler) 
 		fmt.Fprintln(w, note)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
-	mux.Handle("GET /events", events)
 	return secured(mux)
 }
-
-const indexPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>restwatch</title>
-<h1>restwatch</h1><ul><li><a href="/healthz">healthz</a><li><a href="/readyz">readyz</a><li><a href="/metrics">metrics</a><li><a href="/events">events</a></ul></html>
-`
 
 // secured sets the headers that keep a browser from doing more with a page
 // than showing it.

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"restwatch/diff"
+	"restwatch/publisher"
+)
+
+// web is the wallboard's page.
+//
+//go:embed web
+var web embed.FS
+
+// wallboard tells the page what the bus has stored. Safe for concurrent use.
+type wallboard struct {
+	bus *publisher.Bus
+
+	mu   sync.Mutex
+	vdns []boardVDN // guarded by mu; of the time read
+	read time.Time
+}
+
+const (
+	// boardAge is how old what the wallboard shows may be, so that many who look at
+	// once cost what one does.
+	boardAge = 500 * time.Millisecond
+	// boardAgents is how many agents a page gets in all; of more than that, the
+	// totals alone.
+	boardAgents = 2000
+)
+
+// boardVDN is a VDN on the wallboard.
+type boardVDN struct {
+	CC             int          `json:"ccId"`
+	VDN            int          `json:"vdn"`
+	Status         diff.Status  `json:"status"` // of the feed; "" if it has told nothing yet
+	LastGoodPollAt diff.Time    `json:"lastGoodPollAt"`
+	ObservedAt     diff.Time    `json:"observedAt"`
+	Counts         diff.Counts  `json:"counts"`
+	Overdue        int          `json:"overdue"`
+	Agents         []boardAgent `json:"agents,omitempty"`
+}
+
+type boardAgent struct {
+	WorkNo           int            `json:"workNo"`
+	AgentName        string         `json:"agentName"`
+	State            diff.State     `json:"state"`
+	Certainty        diff.Certainty `json:"certainty"`
+	BeginAt          diff.Time      `json:"beginAt"`
+	RequestedSeconds int            `json:"requestedSeconds"`
+	Overdue          bool           `json:"overdue"`
+}
+
+// ServeHTTP answers with the VDNs, or with those that ccid and vdn select.
+func (b *wallboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	wanted, err := boardQuery(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	vdns, err := b.now(ctx)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	page := struct {
+		Now           diff.Time  `json:"now"`
+		AgentsLeftOut bool       `json:"agentsLeftOut"`
+		VDNs          []boardVDN `json:"vdns"`
+	}{Now: diff.TimeOf(time.Now()), VDNs: []boardVDN{}}
+	agents := 0
+	for _, v := range vdns {
+		if (wanted.CC == 0 || v.CC == wanted.CC) && (wanted.ID == 0 || v.VDN == wanted.ID) {
+			page.VDNs = append(page.VDNs, v)
+			agents += len(v.Agents)
+		}
+	}
+	if page.AgentsLeftOut = agents > boardAgents && len(page.VDNs) > 1; page.AgentsLeftOut {
+		for i := range page.VDNs {
+			page.VDNs[i].Agents = nil
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(page) // whoever has gone needs no answer
+}
+
+// boardQuery reads ccid and vdn, 0 if they are not given.
+func boardQuery(q url.Values) (v diff.VDN, err error) {
+	for _, n := range []struct {
+		name string
+		to   *int
+	}{{"ccid", &v.CC}, {"vdn", &v.ID}} {
+		if text := q.Get(n.name); text != "" {
+			if *n.to, err = strconv.Atoi(text); err != nil || *n.to < 1 {
+				return v, fmt.Errorf("%s %q: want a number", n.name, text)
+			}
+		}
+	}
+	return v, nil
+}
+
+// now returns what is stored of all VDNs, in order. It must not be changed.
+func (b *wallboard) now(ctx context.Context) ([]boardVDN, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.vdns != nil && time.Since(b.read) < boardAge {
+		return b.vdns, nil
+	}
+	begun := time.Now()
+	feeds, err := b.bus.LastFeeds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	vdns := make([]boardVDN, 0, len(feeds))
+	shown := map[diff.VDN]int{}
+	for v, f := range feeds {
+		shown[v] = len(vdns)
+		vdns = append(vdns, boardVDN{CC: v.CC, VDN: v.ID, Status: f.Status, LastGoodPollAt: f.LastGoodPollAt})
+	}
+	for m, err := range b.bus.Reader().Snapshots(ctx) {
+		if err != nil && !errors.As(err, new(*publisher.MessageError)) {
+			return nil, err
+		}
+		if s := m.Snapshot; s != nil {
+			i, known := shown[diff.VDN{CC: s.CC, ID: s.VDN}]
+			if !known {
+				i = len(vdns)
+				shown[diff.VDN{CC: s.CC, ID: s.VDN}] = i
+				vdns = append(vdns, boardVDN{CC: s.CC, VDN: s.VDN})
+			}
+			vdns[i].show(s)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(vdns, func(x, y boardVDN) int {
+		return diff.VDN{CC: x.CC, ID: x.VDN}.Compare(diff.VDN{CC: y.CC, ID: y.VDN})
+	})
+	b.vdns, b.read = vdns, begun
+	return vdns, nil
+}
+
+// show takes over a snapshot.
+func (v *boardVDN) show(s *diff.Snapshot) {
+	v.ObservedAt, v.Counts, v.Overdue, v.Agents = s.ObservedAt, s.Counts, 0, nil
+	for _, a := range s.Agents {
+		if a.Overdue {
+			v.Overdue++
+		}
+		v.Agents = append(v.Agents, boardAgent{a.WorkNo, a.AgentName, a.State, a.Certainty, a.BeginAt, a.RequestedSeconds, a.Overdue})
+	}
+}
