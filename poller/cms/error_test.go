@@ -3,15 +3,22 @@ package cms
 import (
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -116,6 +123,19 @@ func TestNetworkErrors(t *testing.T) {
 	where := func(s string) func(*Options) {
 		return func(o *Options) { o.URL, _ = url.Parse(s) }
 	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A certificate as old tools make them: a common name, and no other.
+	common := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "cms"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, common, common, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameless := tlsServer(t, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	old := tlsServer(t, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	mutual := tlsServer(t, &tls.Config{ClientAuth: tls.RequireAnyClientCert})
 	tests := []struct {
 		name   string
 		change func(*Options)
@@ -126,6 +146,9 @@ func TestNetworkErrors(t *testing.T) {
 		{"no such name", where("https://no-such-name.invalid"), Network, "name service"},
 		{"unknown authority", func(o *Options) { o.TLS = nil }, Network, "RESTWATCH_CMS_CA_FILE"},
 		{"another name", func(o *Options) { o.TLS.ServerName = "cms.test" }, Network, "RESTWATCH_CMS_SERVER_NAME"},
+		{"no name at all", where(nameless), Network, "subject alternative name"},
+		{"TLS too old", where(old), Network, "refuses TLS as it is offered"},
+		{"client certificate", where(mutual), Network, "without a client certificate"},
 		{"not TLS", where("https://" + plainListener(t)), Network, "does not speak TLS"},
 		{"TLS", where("http://" + plain.Listener.Addr().String()), HTTP, ""},
 	}
@@ -137,6 +160,15 @@ func TestNetworkErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tlsServer answers by these settings only.
+func tlsServer(t *testing.T, cfg *tls.Config) (where string) {
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog, s.TLS = discardLog, cfg
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // plainListener answers whatever comes with a reply of HTTP.

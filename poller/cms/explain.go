@@ -54,7 +54,7 @@ func help(err error) string {
 		authority x509.UnknownAuthorityError
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
-		alert     tls.AlertError
+		op        *net.OpError
 		record    tls.RecordHeaderError
 		dns       *net.DNSError
 	)
@@ -62,7 +62,7 @@ func help(err error) string {
 	case errors.As(err, &authority):
 		return "set RESTWATCH_CMS_CA_FILE to the PEM file of the authority that signed the server's certificate"
 	case errors.As(err, &host):
-		if strings.Contains(err.Error(), "legacy Common Name") {
+		if c := host.Certificate; len(c.DNSNames)+len(c.IPAddresses) == 0 {
 			return "the server's certificate needs a subject alternative name"
 		}
 		return "set RESTWATCH_CMS_SERVER_NAME to a name in the server's certificate"
@@ -75,8 +75,8 @@ func help(err error) string {
 		return "the server does not speak TLS there: check scheme and port of RESTWATCH_CMS_URL"
 	case strings.Contains(err.Error(), "malformed HTTP response"):
 		return "is it a TLS port? check scheme and port of RESTWATCH_CMS_URL"
-	case errors.As(err, &alert):
-		return "the server refused the TLS settings offered"
+	case errors.As(err, &op) && op.Op == "remote error": // an alert, whose type crypto/tls keeps to itself
+		return "the server refuses TLS as it is offered, 1.2 at least and without a client certificate"
 	case errors.As(err, &dns):
 		return "check the host in RESTWATCH_CMS_URL, and the name service"
 	case errors.Is(err, syscall.ECONNREFUSED):
