@@ -43,6 +43,10 @@ assumptions hold there that the inference rests on, and what that means.`,
 			in, done := interruptible(cmd.Context(), std.in)
 			defer done()
 			switch {
+			case opt.diff.GapLimit <= 0:
+				return usageError{fmt.Errorf("--gap-limit %v: want a duration above 0", opt.diff.GapLimit)}
+			case opt.diff.Slack <= 0:
+				return usageError{fmt.Errorf("--slack %v: want a duration above 0", opt.diff.Slack)}
 			case asJSON && !judging:
 				return usageError{errors.New("--json: is for --assess; events are JSON anyway")}
 			case judging:

@@ -56,6 +56,8 @@ func TestBadUsage(t *testing.T) {
 		{"tail", "--since", "-1h"},
 		{"diff", "polls.jsonl"},
 		{"diff", "--begin-time", "hours"},
+		{"diff", "--gap-limit", "0s"},
+		{"diff", "--slack", "-1s"},
 		{"demo", "--vdns", "0"},
 		{"demo", "--for", "-1s"},
 		{"demo", "--speed", "0.x"},
