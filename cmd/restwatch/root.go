@@ -34,6 +34,11 @@ To see it work, with nothing to set up:
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [command]",
+		Short: "Help about any command",
+		RunE:  func(_ *cobra.Command, args []string) error { return helpFor(root, args) },
+	})
 	root.AddCommand(
 		newServe(std),
 		newDemo(std),
@@ -49,6 +54,19 @@ To see it work, with nothing to set up:
 		newVersion(),
 	)
 	return root
+}
+
+// helpFor shows a command's help. Cobra's own would show the root's for what is
+// no command.
+func helpFor(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err == nil && cmd == root {
+		err = usage(knownCommand)(root, rest)
+	}
+	if err != nil {
+		return err
+	}
+	return cmd.Help()
 }
 
 // knownCommand refuses what is no command, and says which it may have been.

@@ -36,6 +36,7 @@ func TestBadUsage(t *testing.T) {
 	t.Parallel()
 	for _, line := range [][]string{
 		{"nonsense"},
+		{"help", "nonsense"},
 		{"--nonsense"},
 		{"serve", "now"},
 		{"serve", "--nonsense"},
