@@ -512,6 +512,11 @@ func TestSplitSnapshot(t *testing.T) {
 		if got, _, err := b.Reader().LastSnapshot(t.Context(), vdn); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, %v from a reader, want %v", got, err, want)
 		}
+		for m, err := range b.Reader().Snapshots(t.Context()) {
+			if err != nil || !reflect.DeepEqual(*m.Snapshot, want) {
+				t.Errorf("got %v, %v among all snapshots, want %v", m.Snapshot, err, want)
+			}
+		}
 		audited(t, b)
 	}
 	want, _ := commit(t, b, vdn, 0, 60)

@@ -179,10 +179,21 @@ func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error
 	return r.messages(ctx, cfg, subjects)
 }
 
+// Snapshots yields every VDN's newest snapshot, but for those that are replaced
+// while it reads.
+func (r *Reader) Snapshots(ctx context.Context) iter.Seq2[Message, error] {
+	return r.newest(ctx, ".snapshot.>", false)
+}
+
 // Feeds yields every VDN's newest feed status and, if it is to follow, then each
 // new one, heartbeats too, until ctx ends.
 func (r *Reader) Feeds(ctx context.Context, follow bool) iter.Seq2[Message, error] {
-	subjects := []string{string(r.prefix) + ".feed.*.*"}
+	return r.newest(ctx, ".feed.*.*", follow)
+}
+
+// newest yields the last message of each subject, and with follow each new one.
+func (r *Reader) newest(ctx context.Context, below string, follow bool) iter.Seq2[Message, error] {
+	subjects := []string{string(r.prefix) + below}
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
 	if follow {
 		subjects = nil
