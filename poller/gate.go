@@ -22,7 +22,7 @@ const (
 var errPaused = errors.New("calls are paused")
 
 // gate lets calls through while the credentials are known to be good. Before
-// the first answer, and after a pause, it lets one call through as a probe and
+// the first result, and after a pause, it lets one call through as a probe and
 // makes the others wait for its outcome; after a 401 or 403 it lets none through
 // until the pause is over. All VDNs share it, as they share the credentials.
 type gate struct {
@@ -107,9 +107,13 @@ func (p pass) leave(err error) (pausing bool) {
 		verdict = errPaused
 	case g.now().Before(g.until):
 		// An answer to a call from before the pause says nothing about now.
-	case err == nil || e != nil && answered(e):
-		// Any other answer shows that the signature was taken.
+	case err == nil || e != nil && e.Code != "":
+		// Only who has taken the signature gives a result.
 		g.proven, g.refused, g.reason = true, 0, nil
+		verdict = nil
+	case e != nil && answered(e):
+		// What stands before CC-CMS, or this VDN's own trouble: the next call is
+		// a probe, too.
 		verdict = nil
 	}
 	if p.probe != nil {

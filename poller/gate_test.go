@@ -33,14 +33,17 @@ func TestGateLetsOneCallThroughUntilOneWasAnswered(t *testing.T) {
 			name    string
 			outcome error
 			calls   int // that 10 callers make
+			atOnce  int // of these
 		}{
-			{"answered", nil, 10},
-			{"rejected by code", &cms.Error{Category: cms.Rejected}, 10},
-			{"refused", refused, 1},
-			{"out of reach", timeout, 1},
+			{"answered", nil, 10, 9},
+			{"rejected by code", &cms.Error{Category: cms.Rejected, Code: "0100001"}, 10, 9},
+			{"answered by a proxy", &cms.Error{Category: cms.HTTP, Status: 503}, 10, 1},
+			{"a login page", &cms.Error{Category: cms.Malformed}, 10, 1},
+			{"refused", refused, 1, 1},
+			{"out of reach", timeout, 1, 1},
 		} {
 			g := &gate{now: time.Now}
-			calls := 0
+			calls, now, atOnce := 0, 0, 0
 			var mu sync.Mutex
 			var wg sync.WaitGroup
 			for range 10 {
@@ -50,15 +53,19 @@ func TestGateLetsOneCallThroughUntilOneWasAnswered(t *testing.T) {
 						return
 					}
 					mu.Lock()
-					calls++
+					calls, now = calls+1, now+1
+					atOnce = max(atOnce, now)
 					mu.Unlock()
 					time.Sleep(time.Second) // the call, on the bubble's clock
+					mu.Lock()
+					now--
+					mu.Unlock()
 					p.leave(c.outcome)
 				})
 			}
 			wg.Wait()
-			if calls != c.calls {
-				t.Errorf("%s: %d of 10 callers called, want %d", c.name, calls, c.calls)
+			if calls != c.calls || atOnce != c.atOnce {
+				t.Errorf("%s: %d of 10 callers called, %d at once, want %d, %d", c.name, calls, atOnce, c.calls, c.atOnce)
 			}
 		}
 	})
