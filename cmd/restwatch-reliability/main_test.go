@@ -98,17 +98,25 @@ func either[T any](short, longer T) T {
 // eventually waits for a condition that no channel tells of.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
+	if !within(patience, holds) {
+		t.Fatalf("never came: %s", what)
+	}
+}
+
+// within waits for it so long, and reports whether it came.
+func within(limit time.Duration, holds func() bool) bool {
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
-	late := time.NewTimer(patience)
+	late := time.NewTimer(limit)
 	defer late.Stop()
 	for !holds() {
 		select {
 		case <-look.C:
 		case <-late.C:
-			t.Fatalf("never came: %s", what)
+			return false
 		}
 	}
+	return true
 }
 
 // let lets time go by, in which processes do what they do.
