@@ -54,8 +54,8 @@ func instant(flag, text string, zone *time.Location, days int) (time.Time, error
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
-		return day.AddDate(0, 0, days), nil
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return beginOfDay(day.AddDate(0, 0, days), zone), nil
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime, "2006-01-02T15:04", "2006-01-02 15:04"} {
 		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
@@ -63,6 +63,16 @@ func instant(flag, text string, zone *time.Location, days int) (time.Time, error
 		}
 	}
 	return time.Time{}, fmt.Errorf("--%s %q: want a day or a time, as in 2026-03-01 or 2026-03-01T08:00:00Z", flag, text)
+}
+
+// beginOfDay is the first instant of a day in the zone: not midnight where the
+// clocks are set ahead at midnight, as in Cairo or Santiago.
+func beginOfDay(day time.Time, zone *time.Location) time.Time {
+	t := time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, zone)
+	if t.Day() != day.Day() { // the hour before the change
+		_, t = t.ZoneBounds()
+	}
+	return t
 }
 
 // mostOfAPoll is more events than one commit has.
