@@ -32,6 +32,10 @@ const (
 func eventStream(alive context.Context, bus *publisher.Bus, log *slog.Logger) http.Handler {
 	places := make(chan struct{}, streamsMost)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		if r.Method == http.MethodHead {
+			return // a stream that nobody reads would hold its place, and the connection
+		}
 		select {
 		case places <- struct{}{}:
 			defer func() { <-places }()
@@ -100,7 +104,6 @@ func stream(ctx context.Context, w http.ResponseWriter, reader *publisher.Reader
 		}
 		return control.Flush()
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
 	if err := write("retry: 2000\n\n"); err != nil {

@@ -115,3 +115,14 @@ func TestEventsOfANonsensicalID(t *testing.T) {
 		}
 	}
 }
+
+// Who only asks what /events is gets an answer that ends: the connection is free
+// for the next request.
+func TestHeadOfEvents(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	eventStream(t.Context(), nil, nil).ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/events", nil))
+	if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != "text/event-stream" {
+		t.Errorf("got %d %s", w.Code, got)
+	}
+}
