@@ -97,6 +97,16 @@ func (r *Reader) LastFeed(ctx context.Context, v diff.VDN) (*diff.Feed, error) {
 	return m.Feed, err
 }
 
+// End returns the stream sequence of the newest message, of any kind; 0 if there
+// never was one.
+func (r *Reader) End(ctx context.Context) (uint64, error) {
+	s, err := r.js.Stream(ctx, r.wire.stream)
+	if err != nil {
+		return 0, fmt.Errorf("read stream %q: %w", r.wire.stream, jetStreamError(err))
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}
+
 // Message is a stored message. One of Event, Snapshot and Feed is set, unless
 // it could not be decoded.
 type Message struct {
@@ -153,13 +163,11 @@ func (r *Reader) Messages(ctx context.Context, q Query) iter.Seq2[Message, error
 	if q.New || q.After > 0 {
 		// By number, and not as what is new: after a reconnect before the first
 		// message, that would leave out what came in between.
-		s, err := r.js.Stream(ctx, r.wire.stream)
+		last, err := r.End(ctx)
 		if err != nil {
-			return func(yield func(Message, error) bool) {
-				yield(Message{}, fmt.Errorf("read stream %q: %w", r.wire.stream, jetStreamError(err)))
-			}
+			return func(yield func(Message, error) bool) { yield(Message{}, err) }
 		}
-		if last := s.CachedInfo().State.LastSeq; q.New || q.After > last {
+		if q.New || q.After > last {
 			q.New, q.After = true, last
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -28,11 +29,14 @@ const (
 // eventStream serves agent events as server-sent events, as long as the client
 // stays and alive is not done. The id of each is its number in the stream, so
 // that a client that comes back with it gets what it has missed, from every
-// replica alike; without one it gets what comes from now on.
+// replica alike; without one it gets what comes from now on. It is told where it
+// begins, and so misses nothing if it is cut off before its first event.
 func eventStream(alive context.Context, bus *publisher.Bus, log *slog.Logger) http.Handler {
 	places := make(chan struct{}, streamsMost)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
 		if r.Method == http.MethodHead {
 			return // a stream that nobody reads would hold its place, and the connection
 		}
@@ -43,29 +47,34 @@ func eventStream(alive context.Context, bus *publisher.Bus, log *slog.Logger) ht
 			http.Error(w, "too many listen already", http.StatusServiceUnavailable)
 			return
 		}
-		q := publisher.Query{Follow: true, New: true}
+		after := uint64(math.MaxUint64) // from now on
 		if last := r.Header.Get("Last-Event-ID"); last != "" {
-			after, err := strconv.ParseUint(last, 10, 63)
-			if err != nil {
+			var err error
+			if after, err = strconv.ParseUint(last, 10, 63); err != nil {
 				http.Error(w, "Last-Event-ID: want the id of an event of this stream", http.StatusBadRequest)
 				return
 			}
-			q.New, q.After = false, after
 		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer context.AfterFunc(alive, cancel)()
 		defer cancel()
-		if err := stream(ctx, w, bus.Reader(), q); err != nil && ctx.Err() == nil {
+		if err := stream(ctx, w, bus.Reader(), after); err != nil && ctx.Err() == nil {
 			log.Debug("event stream ended", "client", r.RemoteAddr, "error", err)
 		}
 	})
 }
 
-// stream writes what the query selects until ctx is done, or the client or the
-// bus has gone: then the client comes back by itself.
-func stream(ctx context.Context, w http.ResponseWriter, reader *publisher.Reader, q publisher.Query) error {
+// stream writes the events behind that number, or from now on if the stream has
+// not come to it, until ctx is done, or the client or the bus has gone: then the
+// client comes back by itself.
+func stream(ctx context.Context, w http.ResponseWriter, reader *publisher.Reader, after uint64) error {
+	end, err := reader.End(ctx) // what is new begins here, before the client hears of it
+	if err != nil {
+		return err
+	}
+	after = min(after, end)
 	ctx, cancel := context.WithCancel(ctx)
-	selected := reader.Messages(ctx, q) // what is new begins here, before the client hears of it
+	selected := reader.Messages(ctx, publisher.Query{Follow: true, After: after})
 	messages, failed := make(chan publisher.Message), make(chan error, 1)
 	go func() {
 		defer close(messages)
@@ -104,9 +113,7 @@ func stream(ctx context.Context, w http.ResponseWriter, reader *publisher.Reader
 		}
 		return control.Flush()
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
-	if err := write("retry: 2000\n\n"); err != nil {
+	if err := write("retry: 2000\nid: %d\n\n", after); err != nil {
 		return err
 	}
 	breath := time.NewTicker(streamBreath)

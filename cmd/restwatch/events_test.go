@@ -57,6 +57,16 @@ func (c *sse) next() (e sseEvent, ok bool) {
 	return sseEvent{}, false
 }
 
+// begin waits for where the stream begins.
+func (c *sse) begin() (id string) {
+	for c.body.Scan() {
+		if id, found := strings.CutPrefix(c.body.Text(), "id: "); found {
+			return id
+		}
+	}
+	return ""
+}
+
 // What is stored comes as it is stored; a client that comes back gets what it
 // has missed, and one that is new what is new. The service's end is theirs.
 func TestEvents(t *testing.T) {
@@ -79,23 +89,29 @@ func TestEvents(t *testing.T) {
 			t.Fatalf("event %d after coming back: got %+v, want %+v", i, e, want)
 		}
 	}
+	// Cut off before there was anything to hear; and of a stream that was longer.
+	cut, future := s.listenHTTP(t, ""), s.listenHTTP(t, "1000000")
+	begun, ahead := cut.begin(), future.begin()
+	cut.stop()
+	future.stop()
 	mark := s.bus.mark()
 	now.rows[0].Requested = 4000
 	u.show(vdn170, now)
 	m, _ := s.bus.await(t, mark, "an update", func(m *busMessage) bool { return m.event != nil })
-	for name, c := range map[string]*sse{"who came back": again, "who is new": fresh} {
+	late, anew := s.listenHTTP(t, begun), s.listenHTTP(t, ahead)
+	for name, c := range map[string]*sse{"who came back": again, "who is new": fresh, "who was cut off": late, "who is of another stream": anew} {
 		if e, ok := c.next(); !ok || e.data != string(m.data) {
 			t.Errorf("%s: got %q, want %q", name, e.data, m.data)
 		}
 	}
-	begun := time.Now()
+	stopped := time.Now()
 	s.stop()
-	for _, c := range []*sse{again, fresh} {
+	for _, c := range []*sse{again, fresh, late, anew} {
 		if e, ok := c.next(); ok {
 			t.Errorf("got %+v after the end", e)
 		}
 	}
-	if took := time.Since(begun); took > patience/2 {
+	if took := time.Since(stopped); took > patience/2 {
 		t.Errorf("the service waited %v for who listens", took)
 	}
 }
