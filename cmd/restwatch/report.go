@@ -52,7 +52,7 @@ counted. How many of a day's rests and cancellations rest on what is still infer
 		t := newTally(zone, from, to)
 		// To the newest: a rest that began in time may have ended, or been corrected, later.
 		for m, err := range which.events(cmd, reader, from, time.Time{},
-			diff.KindStarted, diff.KindEnded, diff.KindCancelled, diff.KindCorrected) {
+			diff.KindStarted, diff.KindUpdated, diff.KindEnded, diff.KindCancelled, diff.KindCorrected) {
 			if err != nil {
 				return err
 			}

@@ -15,8 +15,9 @@ type tally struct {
 	from, to time.Time // of the begins of rests, and of cancellations; zero: all
 
 	left []departure
-	// doubtful holds the rests whose begin is inferred; guessed, by event id, where
-	// in left an inferred departure is.
+	// doubtful holds the rests that were inferred to have begun, or to have been
+	// prolonged, which may have been an end and a new rest; guessed, by event id,
+	// where in left an inferred departure is.
 	doubtful map[restKey]bool
 	guessed  map[eventKey]int
 }
@@ -40,7 +41,7 @@ type departure struct {
 	at               diff.Time
 	begin            diff.Time // of the rest; of one that is unknown, when its end was seen
 	seconds, overdue int       // at most
-	inferred         bool      // this event, or the begin of the rest
+	inferred         bool      // this event, or what the rest is known by
 	undone           bool      // by a corrected
 }
 
@@ -53,8 +54,8 @@ func (t *tally) add(e *diff.Event) {
 	rest := restKey{vdn, e.RestID}
 	inferred := e.Certainty == diff.Inferred
 	switch e.Kind {
-	case diff.KindStarted:
-		if inferred {
+	case diff.KindStarted, diff.KindUpdated:
+		if inferred && e.To == diff.Resting {
 			t.doubtful[rest] = true
 		}
 	case diff.KindEnded, diff.KindCancelled:
