@@ -74,7 +74,9 @@ func TestTally(t *testing.T) {
 	s.tell(diff.KindEnded, 104, at(2, 9, 0, 0, 0), at(2, 9, 3, 0, 0), nil)
 	guess = s.tell(diff.KindEnded, 105, at(2, 9, 0, 0, 0), at(2, 9, 1, 0, 0), inferred)
 	s.tell(diff.KindCorrected, 105, at(2, 9, 0, 0, 0), at(2, 9, 2, 0, 0), takesBack(guess, diff.KindCancelled))
-	guess = s.tell(diff.KindCancelled, 106, at(2, 9, 0, 0, 0), at(2, 9, 11, 0, 0), inferred)
+	guess = s.tell(diff.KindCancelled, 106, at(2, 9, 0, 0, 0), at(2, 9, 11, 2, 0), func(e *diff.Event) {
+		e.Certainty, e.OccurredBefore = diff.Inferred, diff.TimeOf(at(2, 9, 11, 0, 0)) // the next one had begun by then
+	})
 	s.tell(diff.KindCorrected, 106, at(2, 9, 0, 0, 0), at(2, 9, 12, 0, 0), takesBack(guess, diff.KindEnded))
 	// Of an unknown begin; and one that still runs.
 	s.tell(diff.KindEnded, 107, at(2, 9, 0, 0, 0), at(2, 9, 1, 0, 0), func(e *diff.Event) { e.BeginAt, e.ElapsedSeconds, e.OverdueSeconds = 0, nil, nil })

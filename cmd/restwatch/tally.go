@@ -37,8 +37,8 @@ type departure struct {
 	vdn              diff.VDN
 	workNo           int
 	name             string
-	rest             bool // false: a request was cancelled
-	at               diff.Time
+	rest             bool      // false: a request was cancelled
+	at, before       diff.Time // when it was seen, and had happened
 	begin            diff.Time // of the rest; of one that is unknown, when its end was seen
 	seconds, overdue int       // at most
 	inferred         bool      // this event, or what the rest is known by
@@ -64,7 +64,7 @@ func (t *tally) add(e *diff.Event) {
 		}
 		t.left = append(t.left, departure{
 			vdn: vdn, workNo: e.WorkNo, name: e.AgentName, rest: e.Kind == diff.KindEnded,
-			at: e.ObservedAt, begin: beginOf(e), seconds: orZero(e.ElapsedSeconds), overdue: orZero(e.OverdueSeconds),
+			at: e.ObservedAt, before: e.OccurredBefore, begin: beginOf(e), seconds: orZero(e.ElapsedSeconds), overdue: orZero(e.OverdueSeconds),
 			inferred: inferred || t.doubtful[rest],
 		})
 		delete(t.doubtful, rest)
@@ -99,7 +99,7 @@ func (t *tally) correct(vdn diff.VDN, e *diff.Event) {
 		d.rest = true
 		if e.BeginAt != 0 {
 			d.begin = e.BeginAt
-			d.seconds = max(0, int(d.at.Sub(e.BeginAt)/time.Second))
+			d.seconds = max(0, int(d.before.Sub(e.BeginAt)/time.Second))
 			d.overdue = max(0, d.seconds-e.RequestedSeconds)
 		}
 	default:
