@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -163,9 +164,10 @@ func exportCSV(to io.Writer, events iter.Seq2[publisher.Message, error]) error {
 	return nil
 }
 
-// plain keeps a name from being taken for a formula.
+// plain keeps a name from being taken for a formula. Some spreadsheets take the
+// wide forms for the same, and look behind a tab or the end of a line.
 func plain(s string) string {
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
+	if first, _ := utf8.DecodeRuneInString(s); strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

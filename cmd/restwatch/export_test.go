@@ -114,3 +114,17 @@ func TestExportHasAllFields(t *testing.T) {
 		}
 	}
 }
+
+func TestNoNameIsAFormula(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"=1+1", "+1", "-1", "@SUM(1)", "\t=1+1", "\r=1+1", "\n=1+1", "＝1+1", "＋1", "－1", "＠SUM(1)"} {
+		if got := plain(s); got != "'"+s {
+			t.Errorf("%q: got %q", s, got)
+		}
+	}
+	for _, s := range []string{"", "Li Wei", "李伟", "a=b", "\xff"} {
+		if got := plain(s); got != s {
+			t.Errorf("%q: got %q", s, got)
+		}
+	}
+}
