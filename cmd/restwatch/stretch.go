@@ -75,8 +75,25 @@ func beginOfDay(day time.Time, zone *time.Location) time.Time {
 	return t
 }
 
-// mostOfAPoll is more events than one commit has.
-const mostOfAPoll = 1000
+// repeats are the events of each VDN's last revision: a power cut may leave these
+// in the stream twice.
+type repeats map[diff.VDN]revision
+
+type revision struct {
+	number int64
+	ids    map[string]bool
+}
+
+// again reports whether an event has been there before, and notes it.
+func (r repeats) again(e *diff.Event) bool {
+	vdn, id := diff.VDN{CC: e.CC, ID: e.VDN}, e.ID()
+	if r[vdn].number != e.Revision {
+		r[vdn] = revision{e.Revision, map[string]bool{}}
+	}
+	before := r[vdn].ids[id]
+	r[vdn].ids[id] = true
+	return before
+}
 
 // events yields the events that were observed from the one instant to before
 // the other, each once and in order. A message that cannot be used is told on
@@ -88,7 +105,7 @@ func (s *stretch) events(cmd *cobra.Command, reader *publisher.Reader, from, to 
 		q.Since = from.Add(-time.Minute)
 	}
 	return func(yield func(publisher.Message, error) bool) {
-		seen := map[diff.VDN]map[int64]string{} // ids, by number
+		seen := repeats{}
 		unusable := 0
 		for m, err := range reader.Messages(cmd.Context(), q) {
 			var bad *publisher.MessageError
@@ -101,16 +118,8 @@ func (s *stretch) events(cmd *cobra.Command, reader *publisher.Reader, from, to 
 				yield(m, err)
 				return
 			}
-			vdn := diff.VDN{CC: m.Event.CC, ID: m.Event.VDN}
-			if seen[vdn] == nil {
-				seen[vdn] = map[int64]string{}
-			}
-			// A power cut may leave the last poll's events twice.
-			again := seen[vdn][m.Event.Sequence] == m.Event.ID()
-			seen[vdn][m.Event.Sequence] = m.Event.ID()
-			delete(seen[vdn], m.Event.Sequence-mostOfAPoll)
 			at := m.Event.ObservedAt.Time()
-			if again || at.Before(from) || !to.IsZero() && !at.Before(to) {
+			if seen.again(m.Event) || at.Before(from) || !to.IsZero() && !at.Before(to) {
 				continue
 			}
 			if !yield(m, nil) {
