@@ -138,6 +138,22 @@ func TestCorrectionOfAProlongation(t *testing.T) {
 	}
 }
 
+// TestRestBehindAProlongationThatWasNone: a rest that began after the approval is
+// not counted from the one before.
+func TestRestBehindAProlongationThatWasNone(t *testing.T) {
+	x, y := row(101, 12_000, 900), row(102, 12_000, 900)
+	s := (&story{t: t}).
+		poll(0, Counts{Resting: 1}, row(101, -50_000, 600)).
+		poll(12.5, Counts{Approved: 1, Resting: 1}, x, y).
+		poll(12.9, Counts{Approved: 1}, x).
+		tells("101 corrected certain updated>approved", "102 corrected certain approved>started", "102 ended certain").
+		poll(17, Counts{Resting: 1}, x).tells("101 started certain").
+		poll(62, Counts{}).tells("101 ended certain")
+	if got := *s.last.Events[0].ElapsedSeconds; got != 50 {
+		t.Errorf("rested for %d s, want 50", got)
+	}
+}
+
 func TestOverdue(t *testing.T) {
 	one := Counts{Resting: 1}
 	x := row(101, 1, 20)

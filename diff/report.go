@@ -131,7 +131,9 @@ func (a *Agent) equal(b *Agent) bool {
 func (c *comparison) reportKnown(t *token, n *Agent) {
 	a := t.a
 	n.RestID = a.RestID
-	n.Memory.RestingSince = a.Memory.RestingSince
+	if t.past.has(Resting) { // else what seemed prolonged was over, and this is another
+		n.Memory.RestingSince = a.Memory.RestingSince
+	}
 	n.Memory.Event, n.Memory.Corrected, n.Memory.Updated = a.Memory.Event, a.Memory.Corrected, a.Memory.Updated
 	if t.link == moved || t.link == blurred {
 		c.reportMoved(t, n)
