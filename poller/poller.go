@@ -213,7 +213,8 @@ func (p *Poller) handle(ctx context.Context, t tick.Tick) error {
 }
 
 // pollAll polls side by side, a few ahead of the others, and returns when all are
-// done. One that takes so long that its neighbours would miss a second slot gets ticks of its own.
+// done. One that takes so long that its neighbours would miss a second slot gets
+// ticks of its own.
 func (p *Poller) pollAll(ctx context.Context, g *group, due []*watch, t tick.Tick) {
 	if len(due) == 0 {
 		return

@@ -175,8 +175,9 @@ func (w *watch) reached(order diff.Order) {
 	}
 }
 
-// failed notes a failed poll for a tick of that order, and returns the status that the feed has now,
-// whether that is news, and how long to leave the VDN alone.
+// failed notes a failed poll for a tick of that order, and returns the status
+// that the feed has now, whether that is news, and how long to leave the VDN
+// alone.
 func (w *watch) failed(at diff.Time, order diff.Order, now time.Time, err *cms.Error) (status diff.Status, changed bool, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
