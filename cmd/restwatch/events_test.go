@@ -18,7 +18,8 @@ type sse struct {
 
 type sseEvent struct{ id, data string }
 
-func (s *service) listenHTTP(t *testing.T, lastID string) *sse {
+// hear asks for the events behind that number, for new ones if it is "".
+func (s *service) hear(t *testing.T, lastID string) *sse {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
@@ -72,7 +73,7 @@ func (c *sse) begin() (id string) {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	s, u, now, history := serviceWithHistory(t)
-	all, fresh := s.listenHTTP(t, "0"), s.listenHTTP(t, "")
+	all, fresh := s.hear(t, "0"), s.hear(t, "")
 	var seen []sseEvent
 	for i, m := range history {
 		e, ok := all.next()
@@ -83,14 +84,14 @@ func TestEvents(t *testing.T) {
 	}
 	// Back again, after the first two.
 	all.stop()
-	again := s.listenHTTP(t, seen[1].id)
+	again := s.hear(t, seen[1].id)
 	for i, want := range seen[2:] {
 		if e, ok := again.next(); !ok || e != want {
 			t.Fatalf("event %d after coming back: got %+v, want %+v", i, e, want)
 		}
 	}
 	// Cut off before there was anything to hear; and of a stream that was longer.
-	cut, future := s.listenHTTP(t, ""), s.listenHTTP(t, "1000000")
+	cut, future := s.hear(t, ""), s.hear(t, "1000000")
 	begun, ahead := cut.begin(), future.begin()
 	cut.stop()
 	future.stop()
@@ -98,7 +99,7 @@ func TestEvents(t *testing.T) {
 	now.rows[0].Requested = 4000
 	u.show(vdn170, now)
 	m, _ := s.bus.await(t, mark, "an update", func(m *busMessage) bool { return m.event != nil })
-	late, anew := s.listenHTTP(t, begun), s.listenHTTP(t, ahead)
+	late, anew := s.hear(t, begun), s.hear(t, ahead)
 	for name, c := range map[string]*sse{"who came back": again, "who is new": fresh, "who was cut off": late, "who is of another stream": anew} {
 		if e, ok := c.next(); !ok || e.data != string(m.data) {
 			t.Errorf("%s: got %q, want %q", name, e.data, m.data)
