@@ -24,9 +24,10 @@ func newReport(std stdio) *cobra.Command {
 		Long: `Add up from stored events, for each agent and day: how many rests, how long they were together and the longest, how long
 beyond what was asked for, and how many requests were cancelled (withdrawn, refused, or the agent signed out).
 
-A rest counts once it has ended, on the day on which it began, with the most that it can have lasted; one that still
-runs is left out. Days, and times without a zone, are those of --tz. What was inferred and then proved wrong is not
-counted. How many of a day's rests and cancellations rest on what is still inferred is told, and marked with a ~ in the table.`,
+A rest counts once it has ended, on the day on which it began, with the most that it can have lasted, or with no time if
+CC-CMS gave no begin; one that still runs is left out. Days, and times without a zone, are those of --tz. What was inferred and then proved wrong is not
+counted. How many of a day's rests and cancellations rest on what is still inferred is told, and marked with a ~ in the table;
+so is every rest that was prolonged in a way that may have been its end and a new one.`,
 		Example: "  restwatch report --from 2026-03-01 --to 2026-03-31 --tz Asia/Shanghai\n" +
 			"  restwatch report --from 2026-03-01 --to 2026-03-31 --tz Asia/Shanghai --format csv > march.csv",
 		Args: usage(noArgs),
