@@ -97,6 +97,14 @@ func TestStreamLost(t *testing.T) {
 			if err := next.Check(t.Context()); err != nil {
 				t.Error(err)
 			}
+			if name == "purged" { // a newer snapshot is there by now, which the next poll finds
+				if _, _, err := b.Head(t.Context(), vdn); err != nil {
+					t.Error(err)
+				}
+				if err := b.Check(t.Context()); err != nil {
+					t.Errorf("got %v from Check, want that it is ready again", err)
+				}
+			}
 		})
 	}
 }
