@@ -21,6 +21,7 @@ func newHandler(reg *prometheus.Registry, ready readiness, board, events http.Ha
 	mux := http.NewServeMux()
 	for path, file := range map[string]string{
 		"/{$}": "web/index.html", "/wallboard.js": "web/wallboard.js", "/wallboard.css": "web/wallboard.css",
+		"/wallboard.svg": "web/wallboard.svg",
 	} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, web, file) })
 	}
@@ -51,7 +52,7 @@ func secured(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		next.ServeHTTP(w, r)
 	})
 }

@@ -26,15 +26,19 @@ var web embed.FS
 type wallboard struct {
 	bus *publisher.Bus
 
-	mu   sync.Mutex
-	vdns []boardVDN // guarded by mu; of the time read
-	read time.Time
+	mu    sync.Mutex          // guards what follows
+	read  time.Time           // when the bus was asked; of a failure, when it was known
+	vdns  []boardVDN          // as read; must not be changed
+	err   error               // why nothing could be read
+	pages map[diff.VDN][]byte // of vdns, by what was asked for
 }
 
 const (
 	// boardAge is how old what the wallboard shows may be, so that many who look at
-	// once cost what one does.
-	boardAge = 500 * time.Millisecond
+	// once cost what one does. A page asks again after about as long.
+	boardAge = time.Second
+	// boardPages is how many different pages are kept so long.
+	boardPages = 100
 	// boardAgents is how many agents a page gets in all; of more than that, the
 	// totals alone.
 	boardAgents = 2000
@@ -71,16 +75,51 @@ func (b *wallboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
-	vdns, err := b.now(ctx)
+	page, err := b.page(ctx, wanted)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(page) // whoever has gone needs no answer
+}
+
+// page is what those see who want this, all VDNs if it is zero.
+func (b *wallboard) page(ctx context.Context, wanted diff.VDN) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.read) >= boardAge {
+		begun := time.Now()
+		vdns, err := b.ask(ctx)
+		if err != nil {
+			if ctx.Err() == context.Canceled {
+				return nil, err // who asked has gone: that says nothing to others
+			}
+			begun = time.Now() // those who waited meanwhile need not try again
+		}
+		b.read, b.vdns, b.err, b.pages = begun, vdns, err, make(map[diff.VDN][]byte)
+	}
+	if b.err != nil {
+		return nil, b.err
+	}
+	if page, made := b.pages[wanted]; made {
+		return page, nil
+	}
+	page, err := encodeBoard(b.vdns, wanted, b.read)
+	if err == nil && len(b.pages) < boardPages {
+		b.pages[wanted] = page
+	}
+	return page, err
+}
+
+// encodeBoard writes the page of the VDNs that are wanted, as they were then.
+func encodeBoard(vdns []boardVDN, wanted diff.VDN, then time.Time) ([]byte, error) {
 	page := struct {
 		Now           diff.Time  `json:"now"`
 		AgentsLeftOut bool       `json:"agentsLeftOut"`
 		VDNs          []boardVDN `json:"vdns"`
-	}{Now: diff.TimeOf(time.Now()), VDNs: []boardVDN{}}
+	}{Now: diff.TimeOf(then), VDNs: []boardVDN{}}
 	agents := 0
 	for _, v := range vdns {
 		if (wanted.CC == 0 || v.CC == wanted.CC) && (wanted.ID == 0 || v.VDN == wanted.ID) {
@@ -93,9 +132,7 @@ func (b *wallboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			page.VDNs[i].Agents = nil
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(page) // whoever has gone needs no answer
+	return json.Marshal(page)
 }
 
 // boardQuery reads ccid and vdn, 0 if they are not given.
@@ -113,14 +150,8 @@ func boardQuery(q url.Values) (v diff.VDN, err error) {
 	return v, nil
 }
 
-// now returns what is stored of all VDNs, in order. It must not be changed.
-func (b *wallboard) now(ctx context.Context) ([]boardVDN, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.vdns != nil && time.Since(b.read) < boardAge {
-		return b.vdns, nil
-	}
-	begun := time.Now()
+// ask returns what is stored of all VDNs, in order.
+func (b *wallboard) ask(ctx context.Context) ([]boardVDN, error) {
 	feeds, err := b.bus.LastFeeds(ctx)
 	if err != nil {
 		return nil, err
@@ -151,7 +182,6 @@ func (b *wallboard) now(ctx context.Context) ([]boardVDN, error) {
 	slices.SortFunc(vdns, func(x, y boardVDN) int {
 		return diff.VDN{CC: x.CC, ID: x.VDN}.Compare(diff.VDN{CC: y.CC, ID: y.VDN})
 	})
-	b.vdns, b.read = vdns, begun
 	return vdns, nil
 }
 

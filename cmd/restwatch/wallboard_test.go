@@ -33,7 +33,7 @@ func TestWallboard(t *testing.T) {
 	t.Parallel()
 	s, _, now, _ := serviceWithHistory(t)
 	_, page := s.fetch("/")
-	for _, file := range []string{"wallboard.js", "wallboard.css"} {
+	for _, file := range []string{"wallboard.js", "wallboard.css", "wallboard.svg"} {
 		status, text := s.fetch("/" + file)
 		if status != http.StatusOK || text == "" || !strings.Contains(page, `"`+file+`"`) {
 			t.Errorf("%s: %d, %d bytes, in the page %t", file, status, len(text), strings.Contains(page, file))
@@ -75,7 +75,7 @@ func TestWallboard(t *testing.T) {
 func TestWallboardOfManyAgents(t *testing.T) {
 	t.Parallel()
 	var b wallboard
-	b.read = time.Now().Add(time.Hour) // so nothing is asked of a bus
+	b.read, b.pages = time.Now().Add(time.Hour), map[diff.VDN][]byte{} // so nothing is asked of a bus
 	for id := 1; id <= 3; id++ {
 		s := diff.Snapshot{CC: 1, VDN: id, Counts: diff.Counts{Resting: boardAgents}}
 		for n := range boardAgents {
