@@ -174,7 +174,7 @@ func jetStreamError(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer (is JetStream up, and may the user call $JS.API?): %w", trimmed{err})
 	}
-	return trimmed{err}
+	return plain(err)
 }
 
 // changeable are the settings that can be brought from have to want.

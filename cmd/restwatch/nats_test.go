@@ -65,6 +65,10 @@ func TestNATSAway(t *testing.T) {
 	if status, _ := s.fetch("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz: %d", status)
 	}
+	eventually(t, "a wallboard that says why it is empty", func() bool {
+		status, page := s.fetch("/wallboard.json")
+		return status == http.StatusServiceUnavailable && strings.Contains(page, "there is no connection to NATS")
+	})
 	lost := func() float64 {
 		n, _ := s.metric("restwatch_slots_lost_total")
 		return n
