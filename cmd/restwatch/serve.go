@@ -169,7 +169,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, started fun
 	if listener != nil {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		http = make(chan error, 1)
-		pages := newHandler(reg, readinessOf(bus, p), &wallboard{bus: bus}, eventStream(ctx, bus, log))
+		pages := newHandler(reg, readinessOf(bus, p), &wallboard{bus: bus, heartbeat: cfg.Heartbeat}, eventStream(ctx, bus, log))
 		go func() { http <- serveHTTP(ctx, listener, pages) }()
 		// Health and metrics answer to the end of the shutdown.
 		defer func() { cancel(); err = errors.Join(err, <-http) }()

@@ -24,7 +24,8 @@ var web embed.FS
 
 // wallboard tells the page what the bus has stored. Safe for concurrent use.
 type wallboard struct {
-	bus *publisher.Bus
+	bus       *publisher.Bus
+	heartbeat time.Duration // how often feeds repeat their status
 
 	mu    sync.Mutex          // guards what follows
 	read  time.Time           // when the bus was asked; of a failure, when it was known
@@ -48,7 +49,8 @@ const (
 type boardVDN struct {
 	CC             int          `json:"ccId"`
 	VDN            int          `json:"vdn"`
-	Status         diff.Status  `json:"status"` // of the feed; "" if it has told nothing yet
+	Status         diff.Status  `json:"status"`           // of the feed; "" if it has told nothing yet
+	Silent         bool         `json:"silent,omitempty"` // nobody has repeated the status: nobody may watch
 	LastGoodPollAt diff.Time    `json:"lastGoodPollAt"`
 	ObservedAt     diff.Time    `json:"observedAt"`
 	Counts         diff.Counts  `json:"counts"`
@@ -152,15 +154,27 @@ func boardQuery(q url.Values) (v diff.VDN, err error) {
 
 // ask returns what is stored of all VDNs, in order.
 func (b *wallboard) ask(ctx context.Context) ([]boardVDN, error) {
-	feeds, err := b.bus.LastFeeds(ctx)
-	if err != nil {
-		return nil, err
-	}
-	vdns := make([]boardVDN, 0, len(feeds))
+	vdns := []boardVDN{}
 	shown := map[diff.VDN]int{}
-	for v, f := range feeds {
-		shown[v] = len(vdns)
-		vdns = append(vdns, boardVDN{CC: v.CC, VDN: v.ID, Status: f.Status, LastGoodPollAt: f.LastGoodPollAt})
+	said := map[diff.VDN]time.Time{}
+	var newest time.Time
+	for m, err := range b.bus.Reader().Feeds(ctx, false) {
+		if err != nil && !errors.As(err, new(*publisher.MessageError)) {
+			return nil, err
+		}
+		if f := m.Feed; f != nil {
+			v := diff.VDN{CC: f.CC, ID: f.VDN}
+			shown[v], said[v] = len(vdns), m.Stored
+			vdns = append(vdns, boardVDN{CC: v.CC, VDN: v.ID, Status: f.Status, LastGoodPollAt: f.LastGoodPollAt})
+			if newest.Before(m.Stored) {
+				newest = m.Stored
+			}
+		}
+	}
+	// By the server's clock alone. There is a newest, as this service repeats its
+	// own; what is older by far was left by one that was killed.
+	for v, i := range shown {
+		vdns[i].Silent = newest.Sub(said[v]) > 3*b.heartbeat && vdns[i].Status != diff.Stopping
 	}
 	for m, err := range b.bus.Reader().Snapshots(ctx) {
 		if err != nil && !errors.As(err, new(*publisher.MessageError)) {

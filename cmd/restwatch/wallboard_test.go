@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"restwatch/diff"
+	"restwatch/publisher"
 )
 
 type boardPage struct {
@@ -19,6 +20,7 @@ type boardPage struct {
 	VDNs          []struct {
 		CCID, VDN int
 		Status    string
+		Silent    bool
 		Counts    map[string]int
 		Overdue   int
 		Agents    []struct {
@@ -100,4 +102,29 @@ func TestWallboardOfManyAgents(t *testing.T) {
 	if len(b.vdns[0].Agents) != boardAgents {
 		t.Error("what is kept for the next page was changed")
 	}
+}
+
+// Somebody who was killed left a feed that is ok. Nobody repeats it, which tells
+// it from those that are watched.
+func TestWallboardOfASilentFeed(t *testing.T) {
+	t.Parallel()
+	nats := startNATS(t, "", "", 0)
+	u := startUpstream(t, byHand(vdn170)...)
+	s := launch(t, u.settings(t, "NATS_URL="+nats.ClientURL()), nil)
+	bus, err := publisher.Open(t.Context(), connectListener(t, nats.ClientURL()).nc, publisher.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if err := bus.PublishFeed(t.Context(), diff.Feed{CC: 1, VDN: 171, Status: diff.OK, Since: ago(time.Minute)}, true); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "one feed that is silent", func() bool {
+		status, text := s.fetch("/wallboard.json")
+		var p boardPage
+		if err := json.Unmarshal([]byte(text), &p); err != nil || status != http.StatusOK {
+			t.Fatalf("%d, %v: %s", status, err, text)
+		}
+		return len(p.VDNs) == 2 && !p.VDNs[0].Silent && p.VDNs[1].Silent && p.VDNs[1].Status == "ok"
+	})
 }

@@ -55,10 +55,15 @@ function agentTable(agents) {
   return table;
 }
 
+// A feed that nobody repeats is no better than one that is down.
+function doubtful(v) {
+  return v.silent || v.status !== 'ok';
+}
+
 // What may change of a VDN; its title stays, and with it the focus.
 function vdnBody(v) {
   const body = element('div', '');
-  if (v.status !== 'ok') {
+  if (doubtful(v)) {
     body.append(element('p', v.lastGoodPollAt ? 'last good poll ' + new Date(v.lastGoodPollAt).toLocaleString() : 'no good poll yet', 'doubt'));
   }
   if (v.observedAt) {
@@ -90,8 +95,8 @@ function show(vdns) {
     }
     if (section.told === told) return;
     section.told = told;
-    section.className = v.status === 'ok' ? '' : 'stale';
-    section.querySelector('.feed').textContent = v.status || 'unknown';
+    section.className = doubtful(v) ? 'stale' : '';
+    section.querySelector('.feed').textContent = v.silent ? 'silent' : v.status || 'unknown';
     section.lastChild.replaceWith(vdnBody(v));
   });
   while (shown.children.length > vdns.length) shown.lastChild.remove();
