@@ -38,6 +38,7 @@ function agentRow(agent) {
   number.scope = 'row';
   const name = element('td', '');
   name.append(element('bdi', agent.agentName));
+  name.title = agent.agentName; // whole
   const time = element('td', '');
   if (agent.beginAt) time.dataset.since = Date.parse(agent.beginAt);
   row.append(number, name, element('td', (agent.overdue ? 'overdue' : agent.state) + (agent.certainty === 'inferred' ? '?' : '')), time);
