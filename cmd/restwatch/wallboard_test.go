@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"restwatch/diff"
 	"restwatch/publisher"
 )
@@ -108,7 +110,7 @@ func TestWallboardOfManyAgents(t *testing.T) {
 // it from those that are watched.
 func TestWallboardOfASilentFeed(t *testing.T) {
 	t.Parallel()
-	nats := startNATS(t, "", "", 0)
+	nats := startNATS(t, "", "", server.RANDOM_PORT)
 	u := startUpstream(t, byHand(vdn170)...)
 	s := launch(t, u.settings(t, "NATS_URL="+nats.ClientURL()), nil)
 	bus, err := publisher.Open(t.Context(), connectListener(t, nats.ClientURL()).nc, publisher.Options{})
