@@ -17,6 +17,14 @@ const (
 	lockedPause       = 10 * time.Minute
 )
 
+// leastPause is how long calls stop after a first refusal of this category.
+func leastPause(c cms.Category) time.Duration {
+	if c == cms.Refused {
+		return firstRefusedPause
+	}
+	return lockedPause
+}
+
 // errPaused is returned for a call that the gate did not let through: calls are
 // paused, or come to their end.
 var errPaused = errors.New("calls are paused")
@@ -126,9 +134,9 @@ func (p pass) leave(err error) (pausing bool) {
 
 // pause starts a pause; the caller holds mu.
 func (g *gate) pause(e *cms.Error) {
-	wait := lockedPause
+	wait := leastPause(e.Category)
 	if e.Category == cms.Refused {
-		wait = min(firstRefusedPause<<min(g.refused, 10), maxRefusedPause)
+		wait = min(wait<<min(g.refused, 10), maxRefusedPause)
 		g.refused++
 	}
 	g.proven, g.reason = false, e

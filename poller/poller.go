@@ -287,8 +287,7 @@ func (p *Poller) rejoin(w *watch) {
 	}
 }
 
-// recall begins with what is stored of the time before, and with the pause
-// that the queue may be in.
+// recall begins with what is stored of the time before, and with its pause.
 func (p *Poller) recall(ctx context.Context) {
 	feeds, err := p.opt.Store.LastFeeds(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -306,14 +305,44 @@ func (p *Poller) recall(ctx context.Context) {
 		}
 		w.recall(now, &head, seq, last)
 	}
+	p.recallPause(ctx, feeds, now)
+}
+
+// recallPause takes over the pause that the queue is in, or that the feeds were
+// in when NATS forgot the queue, which is kept in memory.
+func (p *Poller) recallPause(ctx context.Context, feeds map[diff.VDN]diff.Feed, now time.Time) {
 	state, err := p.opt.Queue.State(ctx)
 	if err != nil && ctx.Err() == nil {
 		p.log.Warn("state of the ticks not read", "error", err)
 	}
-	if state.PausedUntil.After(now) {
-		p.hold(state.PausedUntil, 1, &cms.Error{Category: cms.Refused, Message: "calls were paused before this replica began"})
-		p.publish(ctx, p.watches, false)
+	until, category := state.PausedUntil, cms.Refused
+	for _, w := range p.watches {
+		f := feeds[w.vdn]
+		if f.Status != diff.Paused || f.Error == nil {
+			continue
+		}
+		category = cms.Category(f.Error.Category)
+		told := now.Add(f.Since.Sub(p.opt.Queue.Now()) + leastPause(category))
+		if told.After(until) {
+			until = told
+		}
 	}
+	if !until.After(now) {
+		return
+	}
+	if until.After(state.PausedUntil) {
+		if err := p.opt.Queue.Pause(ctx, until); err != nil {
+			p.log.Error("ticks not paused", "error", err)
+		}
+	}
+	reason := &cms.Error{Category: category, Message: "calls were paused before this replica began"}
+	for _, w := range p.watches {
+		if f := feeds[w.vdn]; f.Status == diff.Paused {
+			w.paused(f.Since, reason)
+		}
+	}
+	p.hold(until, 1, reason)
+	p.publish(ctx, p.watches, false)
 }
 
 // stop tells the feeds that nobody watches any more so.

@@ -296,6 +296,48 @@ func TestRefusalSparesTheRestOfABurst(t *testing.T) {
 	}
 }
 
+// NATS may forget the queue, and with it a pause, while nobody is there who
+// knows of it. The feeds do, unless somebody ended in peace.
+func TestPauseOutlivesTheQueue(t *testing.T) {
+	for _, c := range []struct {
+		feed   diff.Feed
+		paused bool
+	}{
+		{diff.Feed{Status: diff.Paused, Error: &diff.FeedError{Category: "locked"}}, true},
+		{diff.Feed{Status: diff.Paused, Error: &diff.FeedError{Category: "refused"}}, false},
+		{diff.Feed{Status: diff.Stopping}, false},
+	} {
+		in := install(t, 1)
+		began := diff.TimeOf(time.Now().Add(-9 * time.Minute))
+		c.feed.CC, c.feed.VDN, c.feed.Since, c.feed.ObservedAt = in.vdns[0].CC, in.vdns[0].ID, began, began
+		bus, err := publisher.Open(t.Context(), in.connect(), publisher.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := bus.PublishFeeds(t.Context(), []diff.Feed{c.feed}, false); err != nil {
+			t.Fatal(err)
+		}
+		bus.Close()
+		a, stop := in.replica("a")
+		if !c.paused {
+			in.wait("a call", func() bool { return in.cms.Calls() > 0 })
+			stop()
+			continue
+		}
+		in.wait("the pause", func() bool { return a.Ready() == nil })
+		if until, _ := a.Paused(); time.Until(until) < 50*time.Second || time.Until(until) > time.Minute {
+			t.Errorf("paused until %v, want the rest of ten minutes", until)
+		}
+		in.wait("its feed", func() bool { return len(in.feeds[in.vdns[0]]) > 1 })
+		stop()
+		in.mu.Lock()
+		if f := in.feeds[in.vdns[0]][1]; f.Status != diff.Paused || f.Since != began || in.cms.Calls() != 0 {
+			t.Errorf("%d calls, and a feed that is %s since %v", in.cms.Calls(), f.Status, f.Since)
+		}
+		in.mu.Unlock()
+	}
+}
+
 func TestRefusedCredentialsStopAllReplicas(t *testing.T) {
 	in := install(t, 6)
 	a, _ := in.replica("a")
