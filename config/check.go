@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -90,10 +89,9 @@ func (c *Config) checkNATS(f *faults) {
 	readable(f, "NATS_CREDS_FILE", c.NATSCredsFile)
 	readable(f, "NATS_NKEY_FILE", c.NATSNKeyFile)
 	authorities(f, "NATS_CA_FILE", c.NATSCAFile)
-	readable(f, "NATS_CERT_FILE", c.NATSCertFile)
-	readable(f, "NATS_KEY_FILE", c.NATSKeyFile)
-	if c.NATSCertFile != "" && c.NATSKeyFile != "" && !f.has("NATS_CERT_FILE") && !f.has("NATS_KEY_FILE") {
-		if _, err := tls.LoadX509KeyPair(c.NATSCertFile, c.NATSKeyFile); err != nil {
+	cert, key := readable(f, "NATS_CERT_FILE", c.NATSCertFile), readable(f, "NATS_KEY_FILE", c.NATSKeyFile)
+	if cert != nil && key != nil {
+		if _, err := tls.X509KeyPair(cert, key); err != nil {
 			f.add("NATS_CERT_FILE", "cannot be used with %sNATS_KEY_FILE: %v", Prefix, err)
 		}
 	}
@@ -101,8 +99,8 @@ func (c *Config) checkNATS(f *faults) {
 	f.want(subjectPrefix.MatchString(c.SubjectPrefix), "SUBJECT_PREFIX", c.SubjectPrefix)
 }
 
-// readable adds a fault for a file that is set and cannot be read; it returns
-// what is in it, nil if it added one.
+// readable adds a fault for a file that is set and cannot be read. It returns what
+// is in it, nil if there is a fault or none is set.
 func readable(f *faults, name, path string) []byte {
 	if path == "" {
 		return nil
@@ -118,7 +116,7 @@ func readable(f *faults, name, path string) []byte {
 // authorities adds a fault for a file that is set and holds no certificate.
 func authorities(f *faults, name, path string) {
 	content := readable(f, name, path)
-	if path != "" && !f.has(name) && !x509.NewCertPool().AppendCertsFromPEM(content) {
+	if content != nil && !x509.NewCertPool().AppendCertsFromPEM(content) {
 		f.add(name, "%q holds no certificate in PEM form", path)
 	}
 }
@@ -153,7 +151,7 @@ func checkNATSURL(s string) error {
 	if u.Hostname() == "" {
 		return fmt.Errorf("a URL without a host")
 	}
-	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
+	if !portExists(u) {
 		return fmt.Errorf("a URL whose port is none of 1..65535")
 	}
 	return nil

@@ -51,13 +51,17 @@ func (u *URL) UnmarshalText(b []byte) error {
 	case strings.Contains(parsed.Host, "%"):
 		return badForm("host %q: want an address without a zone, which is not sent and so cannot be signed", parsed.Host)
 	}
-	if port := parsed.Port(); port != "" {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return badForm("port %q: want 1..65535", port)
-		}
+	if !portExists(parsed) {
+		return badForm("port %q: want 1..65535", parsed.Port())
 	}
 	u.URL = parsed
 	return nil
+}
+
+// portExists reports whether the URL has a port from 1 on, or leaves it out.
+func portExists(u *url.URL) bool {
+	n, err := strconv.Atoi(u.Port())
+	return u.Port() == "" || err == nil && n >= 1 && n <= 65535
 }
 
 func (u URL) String() string {
