@@ -78,19 +78,27 @@ func TestFirstStartCrashes(t *testing.T) {
 			}
 		}
 		p.kill(t)
-		p = spawn(t, env, binary, "serve")
-		starts = append(starts, s.atWork(t, p))
-		eventually(t, "all VDNs polled", func() bool { return p.ready(t) })
-		verify := spawn(t, env, binary, "verify")
-		if code := verify.exit(t); code != 0 {
-			t.Errorf("store %d: verify: exit %d: %s", i, code, verify.log())
-		}
-		if code := p.stop(t); code != 0 {
-			t.Errorf("store %d: exit %d: %s", i, code, p.log())
-		}
+		starts = append(starts, s.startAgain(t, env, i))
 	}
 	result(t, "embedded, kill -9 of the first start on a fresh store | %d kills: %d before the first line of the log, %d before the server, %d before the streams, %d before they were read, %d before the first poll, %d after | the next start at work after %v |",
 		kills, said[""], said["restwatch starts"], said["embedded NATS started"], said["stream created"], said["snapshots loaded"], said["feed ok"], spread(starts))
+}
+
+// startAgain starts the service once more on the store that a start left which was cut
+// short, and has verify look at it. It returns how long that took to be at work.
+func (s *site) startAgain(t *testing.T, env []string, store int) time.Duration {
+	t.Helper()
+	p := spawn(t, env, binary, "serve")
+	took := s.atWork(t, p)
+	eventually(t, "all VDNs polled", func() bool { return p.ready(t) })
+	verify := spawn(t, env, binary, "verify")
+	if code := verify.exit(t); code != 0 {
+		t.Errorf("store %d: verify: exit %d: %s", store, code, verify.log())
+	}
+	if code := p.stop(t); code != 0 {
+		t.Errorf("store %d: exit %d: %s", store, code, p.log())
+	}
+	return took
 }
 
 // spread is the median and the greatest of some durations.

@@ -116,16 +116,7 @@ func TestFirstStartPowerCuts(t *testing.T) {
 				p := spawn(t, env, binary, "serve")
 				let(time.Duration(rng.Float64() * 2 * float64(first)))
 				lost += cut(t, rng, survival(rng), machine{d, p})
-				p = spawn(t, env, binary, "serve")
-				starts = append(starts, s.atWork(t, p))
-				eventually(t, "all VDNs polled", func() bool { return p.ready(t) })
-				verify := spawn(t, env, binary, "verify")
-				if code := verify.exit(t); code != 0 {
-					t.Errorf("store %d: verify: exit %d: %s", i, code, verify.log())
-				}
-				if code := p.stop(t); code != 0 {
-					t.Errorf("store %d: exit %d: %s", i, code, p.log())
-				}
+				starts = append(starts, s.startAgain(t, env, i))
 			}
 			result(t, "embedded, power cut in the first start on a fresh store, %s | %d cuts; %d pages lost that the disk had been given | the next start at work after %v |",
 				kind, cuts, lost, spread(starts))
